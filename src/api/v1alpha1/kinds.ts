@@ -1,0 +1,5 @@
+import { consulKV } from './consulkv.ts';
+import type { KindDefinition } from './definition.ts';
+
+/** Every kind of this version; its CRDs and pages are generated from here. */
+export const KINDS: readonly KindDefinition[] = [consulKV];

@@ -1,0 +1,40 @@
+import type { KvOperation } from '../consul/txn.ts';
+import type { ModifyIndex } from '../consul/types.ts';
+import type { ResourceRef } from '../core/resource.ts';
+
+/** Written by every transaction that adopts something or claims a prefix: installs meet here and nowhere else. */
+export const CLAIMS_KEY = 'proconsul/.claims';
+
+/**
+ * Where an operation may point. `data` is the users' part of the key space and never the operator's own;
+ * `record` is this install's owner records, the claims key and its private key, and nothing else.
+ */
+export type Realm = 'data' | 'record';
+
+/** Every write says what it believed: there is no unconditional one. */
+export type WriteOperation = Extract<
+  KvOperation,
+  { verb: 'cas' | 'delete-cas' | 'check-index' | 'check-not-exists' }
+> & { readonly realm: Realm };
+
+/** Operations that happen all together or not at all, on behalf of one resource. */
+export interface WriteUnit {
+  readonly owner: ResourceRef;
+  readonly operations: readonly WriteOperation[];
+}
+
+export interface RefusedOperation {
+  readonly operation: WriteOperation;
+  /** Consul's own words, for logs and messages. */
+  readonly what: string;
+}
+
+/**
+ * What became of a unit. `refused` is a normal result: a precondition no longer held, so nothing of the unit was
+ * written. `denied` names the operations that the token may not do.
+ */
+export type UnitOutcome =
+  /** ModifyIndex of every key that was written, those of the unit's companions among them. */
+  | { readonly kind: 'applied'; readonly indexes: ReadonlyMap<string, ModifyIndex> }
+  | { readonly kind: 'refused'; readonly operations: readonly RefusedOperation[] }
+  | { readonly kind: 'denied'; readonly operations: readonly RefusedOperation[] };

@@ -1,0 +1,98 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { Secret } from './secret.ts';
+
+/**
+ * How each sort of setting is written. A message says what would be right, to follow the setting's name, and never
+ * repeats the value: it may be a secret in the wrong place.
+ */
+
+export const flag = z
+  .enum(['true', 'false', '1', '0'], 'must be true, false, 1 or 0')
+  .transform(text => text === 'true' || text === '1');
+
+const PORT = 'must be a port: a number from 0 to 65535, where 0 is any free port';
+export const port = z
+  .string()
+  .regex(/^\d{1,5}$/, PORT)
+  .transform(Number)
+  .refine(number => number <= 65_535, PORT);
+
+export const ipAddress = z
+  .string()
+  .refine(text => isIP(text) !== 0, 'must be an IP address to listen on, such as 127.0.0.1, 0.0.0.0 or ::');
+
+export const logLevel = z
+  .string()
+  .toLowerCase()
+  .pipe(
+    z.enum(
+      ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      'must be trace, debug, info, warn, error, fatal or silent',
+    ),
+  );
+
+export const filePath = z.string();
+
+export const token = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, 'must be one ACL token: printable ASCII without spaces')
+  .transform(text => new Secret(text));
+
+export const installId = z
+  .string()
+  .regex(/^[a-z0-9-]{8,40}$/, 'must be 8 to 40 characters of a-z, 0-9 and -');
+
+export const datacenter = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the name of a datacenter: up to 64 of a-z, A-Z, 0-9, - and _');
+
+export const hostName = z
+  .string()
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, 'must be a host name, such as server.dc1.consul');
+
+const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export const dnsLabel = z
+  .string()
+  .regex(DNS_LABEL, 'must be a DNS label: up to 63 of a-z, 0-9 and -, with no - at an end');
+
+/** A name Kubernetes gave: taken as it is, but bounded. */
+export const kubernetesName = z.string().max(253, 'must be at most 253 characters');
+
+/** Which namespaces: every one there is, or only these. */
+export type NamespaceScope = 'all' | readonly string[];
+
+/** `*`, or names separated by commas; nothing between the quotes is no namespace at all. */
+export const namespaceScope = z.string().transform((text, context): NamespaceScope => {
+  if (text === '*') return 'all';
+  const names = text === '' ? [] : text.split(',').map(name => name.trim());
+  if (names.every(name => DNS_LABEL.test(name))) return [...new Set(names)];
+  context.addIssue('must be * or namespaces separated by commas, such as shop,billing');
+  return z.NEVER;
+});
+
+/** One Consul address as written; which scheme a bare one gets depends on the TLS settings. */
+export interface WrittenAddress {
+  readonly scheme: 'http' | 'https' | undefined;
+  readonly hostAndPort: string;
+}
+
+const MAX_ADDRESSES = 16;
+
+export const consulAddresses = z.string().transform((text, context): readonly WrittenAddress[] => {
+  const addresses = text.split(',').map(part => writtenAddress(part.trim()));
+  if (addresses.length <= MAX_ADDRESSES && addresses.every(address => address !== undefined))
+    return addresses;
+  context.addIssue(
+    `must be up to ${MAX_ADDRESSES} addresses separated by commas, each host:port or http(s)://host:port ` +
+      'without path, query, user name or password',
+  );
+  return z.NEVER;
+});
+
+function writtenAddress(text: string): WrittenAddress | undefined {
+  const [, scheme, hostAndPort = ''] = /^(?:(https?):\/\/)?([^/?#@\s]+)\/?$/.exec(text) ?? [];
+  if (URL.parse(`http://${hostAndPort}`) === null) return undefined;
+  return { scheme: scheme as WrittenAddress['scheme'], hostAndPort };
+}

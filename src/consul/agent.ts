@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { parseBody } from './reply.ts';
+import { sendGet, type SendRequest } from './request.ts';
+import type { CallOptions } from './types.ts';
+
+/** What the server or agent asked says of itself. */
+export interface AgentSelf {
+  readonly version: string;
+  readonly datacenter: string;
+  readonly nodeName: string;
+  readonly server: boolean;
+}
+
+/** https://developer.hashicorp.com/consul/api-docs/agent */
+export interface AgentReads {
+  /** `1.22.6`; needs no right. */
+  version(options: CallOptions): Promise<string>;
+  /** @throws RetryableError `CONSUL_DENIED` without `agent:read`, which the operator does not need otherwise. */
+  self(options: CallOptions): Promise<AgentSelf>;
+  /** Raft address of the leader as this server believes, undefined without one. No check of health: it may be dead. */
+  leader(options: CallOptions): Promise<string | undefined>;
+}
+
+export function createAgent(send: SendRequest): AgentReads {
+  const get = async <T>(path: string, schema: z.ZodType<T>, options: CallOptions): Promise<T> =>
+    await sendGet(send, { template: path, path, parse: reply => parseBody(schema, reply) }, options);
+
+  return {
+    version: async options => (await get('/v1/agent/version', VERSION, options)).HumanVersion,
+    self: async options => {
+      const { Config } = await get('/v1/agent/self', SELF, options);
+      return {
+        version: Config.Version,
+        datacenter: Config.Datacenter,
+        nodeName: Config.NodeName,
+        server: Config.Server,
+      };
+    },
+    leader: async options => (await get('/v1/status/leader', z.string(), options)) || undefined,
+  };
+}
+
+const VERSION = z.object({ HumanVersion: z.string() });
+
+const SELF = z.object({
+  Config: z.object({
+    Version: z.string(),
+    Datacenter: z.string(),
+    NodeName: z.string(),
+    Server: z.boolean(),
+  }),
+});

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { answerOf, type ConsulReply, parseBody, parseTrue } from './reply.ts';
+import { sendGet, type SendRequest } from './request.ts';
+import type { Answer, CallOptions, ReadOptions } from './types.ts';
+
+export interface CatalogNode {
+  readonly node: string;
+  readonly address: string;
+  readonly meta: Readonly<Record<string, string>>;
+}
+
+/** https://developer.hashicorp.com/consul/api-docs/catalog */
+export interface CatalogReads {
+  /** A node that the token may not see is missing: `filteredByAcl`. */
+  getNode(node: string, options: ReadOptions): Promise<Answer<CatalogNode | undefined>>;
+}
+
+export interface CatalogWrites {
+  /**
+   * Writes a node that no agent stands behind, for sessions to belong to. Never to be used with the name of a real
+   * one, whose agent would take our changes back. Equal content changes no index, but is a Raft entry all the same:
+   * look first.
+   */
+  registerNode(node: CatalogNode, options: CallOptions): Promise<void>;
+}
+
+/** @param datacenter goes into the body of writes: they take no heed of `?dc=`. */
+export function createCatalog(
+  send: SendRequest,
+  datacenter: string | undefined,
+): CatalogReads & CatalogWrites {
+  return {
+    getNode: async (node, options) => {
+      const path = `/v1/catalog/node/${encodeURIComponent(node)}`;
+      return await sendGet(send, { template: '/v1/catalog/node/{node}', path, parse: parseNode }, options);
+    },
+    registerNode: async ({ node, address, meta }, options) =>
+      await send(
+        {
+          method: 'PUT',
+          template: '/v1/catalog/register',
+          path: '/v1/catalog/register',
+          body: JSON.stringify({ Datacenter: datacenter, Node: node, Address: address, NodeMeta: meta }),
+          writes: true,
+          repeatable: true,
+          parse: parseTrue,
+        },
+        options,
+      ),
+  };
+}
+
+/** `null` where there is no such node. */
+const NODE = z
+  .object({
+    Node: z.object({
+      Node: z.string(),
+      Address: z.string(),
+      Meta: z.record(z.string(), z.string()).nullish(),
+    }),
+  })
+  .nullable();
+
+function parseNode(reply: ConsulReply): Answer<CatalogNode | undefined> {
+  const found = parseBody(NODE, reply)?.Node;
+  const node = found && { node: found.Node, address: found.Address, meta: found.Meta ?? {} };
+  return answerOf(node, reply);
+}

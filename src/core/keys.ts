@@ -1,0 +1,39 @@
+/**
+ * What a key in Consul's key/value store may look like. `/v1/txn` stores anything, while `/v1/kv` cleans paths
+ * (CVE-2025-11392): a key that the two would treat differently could be written and never read or deleted
+ * again. So only keys that mean the same to both are ever sent.
+ */
+export const MAX_KEY_BYTES = 512;
+
+/** Prefixes that belong to operators: owner records and private keys. */
+export const RESERVED_PREFIXES: readonly string[] = ['proconsul/', 'proconsul-private/'];
+
+/** C0, DEL and C1 controls, line separators, bidi controls, zero-width and byte-order marks, lone surrogates. */
+const UNPRINTABLE =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]|\p{Cs}/u;
+
+/**
+ * Why `key` must not be written, in words for the user, or undefined when it may be.
+ * The same rules stand in the CRD as CEL; this one is asked again before every write.
+ */
+export function keyProblem(key: string): string | undefined {
+  if (key === '') return 'is empty';
+  if (Buffer.byteLength(key) > MAX_KEY_BYTES) return `is longer than ${MAX_KEY_BYTES} bytes`;
+  if (UNPRINTABLE.test(key)) return 'has a control, bidi or invisible character';
+  if (key.includes('%')) return 'has a %';
+  if (key.startsWith('/')) return 'starts with /';
+  if (key.endsWith('/')) return 'ends in /';
+  if (key.trim() !== key) return 'has a space at an edge';
+  for (const segment of key.split('/')) {
+    if (segment === '') return 'has an empty segment';
+    if (segment === '.' || segment === '..') return `has the segment ${segment}`;
+  }
+  const reserved = RESERVED_PREFIXES.find(prefix => `${key}/`.startsWith(prefix));
+  return reserved === undefined ? undefined : `is under ${reserved}, which belongs to the operator`;
+}
+
+/** The same for the prefix of a tree: a key's rules, with one `/` at its end. */
+export function prefixProblem(prefix: string): string | undefined {
+  if (!prefix.endsWith('/')) return 'does not end in /';
+  return keyProblem(prefix.slice(0, -1));
+}

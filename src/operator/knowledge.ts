@@ -1,0 +1,124 @@
+import type { WriteGate } from '../commit/write-gate.ts';
+import type { ConsulClient } from '../consul/client.ts';
+import { backoffMs } from '../core/backoff.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import { AbortedError, messageOf, RetryableError } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Fingerprinter } from '../ownership/fingerprint.ts';
+import type { Ledger } from '../ownership/ledger.ts';
+import type { LedgerSync } from '../ownership/ledger-sync.ts';
+import { listedNames } from '../ownership/record.ts';
+import { ensurePrivateKey } from '../ownership/private-key.ts';
+import type { KeyMirror } from '../reconcilers/kv/mirror.ts';
+import type { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
+
+const RETRY = { baseMs: 500, capMs: 10_000 };
+
+export interface KnowledgeOptions {
+  readonly consul: ConsulClient;
+  readonly gate: WriteGate;
+  readonly installId: string;
+  readonly fingerprinter: Fingerprinter;
+  readonly ledger: Ledger;
+  readonly ledgerSync: LedgerSync;
+  readonly mirror: KeyMirror;
+  readonly watcher: KeyWatcher;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  /** Everything is known (again): every resource should be looked at. */
+  readonly onLoaded: () => void;
+}
+
+/**
+ * What this process knows of Consul as a whole: the private key, who owns what, what stands at owned keys, which
+ * datacenter it is. Nothing is planned before it is complete, and when Consul was restored or rebuilt it is
+ * forgotten and read anew.
+ */
+export class Knowledge {
+  readonly #options: KnowledgeOptions;
+  #datacenter = '';
+  #missing: { readonly sinceMs: number; readonly error: RetryableError } | undefined;
+  #loading: Promise<void> | undefined;
+  #stale = false;
+
+  constructor(options: KnowledgeOptions) {
+    this.#options = options;
+    this.#missing = { sinceMs: options.clock.monotonic(), error: notYet() };
+  }
+
+  get datacenter(): string {
+    return this.#datacenter;
+  }
+
+  /** Why nothing can be planned now, and for how long that has been so. */
+  get missing(): { readonly error: RetryableError; readonly forMs: number } | undefined {
+    if (this.#missing === undefined) return undefined;
+    const { error, sinceMs } = this.#missing;
+    return { error, forMs: this.#options.clock.monotonic() - sinceMs };
+  }
+
+  /** Reads everything; tries until it succeeds or the signal aborts. Called again: reads everything again. */
+  load(): Promise<void> {
+    this.#stale = true;
+    this.#missing ??= { sinceMs: this.#options.clock.monotonic(), error: notYet() };
+    this.#loading ??= this.#loadUntilKnown().finally(() => {
+      this.#loading = undefined;
+    });
+    return this.#loading;
+  }
+
+  /** Consul's index went back: what is remembered belongs to another history. */
+  reset(): void {
+    this.#options.logger.warn({}, "Consul's index went back: it was restored or rebuilt, reading everything again");
+    void this.load();
+  }
+
+  async #loadUntilKnown(): Promise<void> {
+    const { signal, random, clock, logger } = this.#options;
+    for (let attempt = 0; this.#stale && !signal.aborted; attempt++) {
+      try {
+        this.#stale = false;
+        await this.#loadOnce();
+      } catch (error) {
+        if (signal.aborted || error instanceof AbortedError) return;
+        this.#stale = true;
+        const sinceMs = this.#missing?.sinceMs ?? clock.monotonic();
+        this.#missing = { sinceMs, error: asRetryable(error) };
+        if (attempt === 0) logger.warn({ err: error }, 'Consul cannot be read yet, trying again');
+        await new Promise<void>(resolve => {
+          const cancel = clock.after(backoffMs(RETRY, attempt, random), resolve);
+          signal.addEventListener('abort', () => (cancel(), resolve()), { once: true });
+        });
+      }
+    }
+    if (signal.aborted) return;
+    this.#missing = undefined;
+    logger.info({ count: this.#options.ledger.size, datacenter: this.#datacenter }, 'Consul has been read');
+    this.#options.onLoaded();
+  }
+
+  async #loadOnce(): Promise<void> {
+    const { consul, gate, installId, fingerprinter, ledger, ledgerSync, mirror, watcher, signal } = this.#options;
+    const { datacenter } = await consul.agent.self({ signal });
+    this.#datacenter = datacenter;
+    fingerprinter.use(await ensurePrivateKey({ consul, gate, installId, signal, known: fingerprinter.key }));
+    mirror.forgetAll();
+    await ledgerSync.load();
+    for (const record of ledger.records()) mirror.track(record.ref, new Set(listedNames(record).keys()));
+    await watcher.readAll();
+  }
+}
+
+function notYet(): RetryableError {
+  return new RetryableError('Consul has not been read completely yet', {
+    code: 'CONSUL_NOT_READ',
+    reason: 'ConsulUnreachable',
+  });
+}
+
+function asRetryable(error: unknown): RetryableError {
+  if (error instanceof RetryableError) return error;
+  return new RetryableError(messageOf(error), { code: 'CONSUL_NOT_READ', reason: 'ConsulUnreachable', cause: error });
+}

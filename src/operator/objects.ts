@@ -1,0 +1,52 @@
+import { addFinalizer, type EventRecorder, type KubeClient, type KubeObject, referenceTo, removeFinalizer, type ResourceType, type Store, type WriteResult, writeStatus } from '../kube/index.ts';
+import { FINALIZER } from '../api/v1alpha1/common.ts';
+import type { ResourceRef } from '../core/resource.ts';
+import type { Notice } from '../runtime/settle.ts';
+import type { Objects } from '../runtime/turn.ts';
+
+export interface KubeObjectsOptions {
+  readonly client: KubeClient;
+  readonly type: ResourceType;
+  readonly store: Store;
+  readonly events: EventRecorder;
+}
+
+/** The shell's way to Kubernetes: reads come from the store, and what a write returns goes back into it. */
+export class KubeObjects implements Objects<KubeObject> {
+  readonly #options: KubeObjectsOptions;
+
+  constructor(options: KubeObjectsOptions) {
+    this.#options = options;
+  }
+
+  get({ namespace, name }: ResourceRef): KubeObject | undefined {
+    return this.#options.store.get(namespace, name);
+  }
+
+  async writeStatus(object: KubeObject, status: object, signal: AbortSignal): Promise<KubeObject | undefined> {
+    const { client, type } = this.#options;
+    return this.#adopt(object, await writeStatus({ client, type, object, status, signal }));
+  }
+
+  async addFinalizer(object: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {
+    const { client, type } = this.#options;
+    return this.#adopt(object, await addFinalizer({ client, type, object, finalizer: FINALIZER, signal }));
+  }
+
+  async removeFinalizer(object: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {
+    const { client, type } = this.#options;
+    return this.#adopt(object, await removeFinalizer({ client, type, object, finalizer: FINALIZER, signal }));
+  }
+
+  notify(object: KubeObject, notice: Notice): void {
+    const { events, type } = this.#options;
+    events.emit({ ...notice, regarding: referenceTo(type, object) });
+  }
+
+  #adopt(object: KubeObject, result: WriteResult<KubeObject>): KubeObject | undefined {
+    if (result.result === 'gone') return undefined;
+    if (result.result === 'unchanged') return object;
+    this.#options.store.upsert(result.object);
+    return result.object;
+  }
+}

@@ -1,0 +1,175 @@
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { FINALIZER } from '../api/v1alpha1/common.ts';
+import { GroupCommit } from '../commit/group-commit.ts';
+import { createSoleTenure } from '../commit/sole-tenure.ts';
+import { WriteGate } from '../commit/write-gate.ts';
+import type { Config } from '../config/config.ts';
+import { createConsulClient } from '../consul/client.ts';
+import { NOT_THERE } from '../consul/types.ts';
+import type { Clock } from '../core/clock.ts';
+import { ConflictError, RetryableError } from '../core/errors.ts';
+import { describeResource } from '../core/resource.ts';
+import { collectionPath, type KubeClient, type KubeObject, kubeStatus, objectPath, removeFinalizer, type ResourceType } from '../kube/index.ts';
+import { Ledger } from '../ownership/ledger.ts';
+import { LedgerSync } from '../ownership/ledger-sync.ts';
+import { encodeHead, type OwnerRecord, shardKey } from '../ownership/record.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { consulOptions } from './consul-options.ts';
+import { CONSUL_KVS } from './kinds.ts';
+
+const ROUNDS = 5;
+const PAGE = 500;
+const AT_ONCE = 16;
+
+export interface ReleaseOptions {
+  readonly config: Config;
+  readonly client: KubeClient;
+  readonly installId: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Lets go of everything: every owner record says Retain, then every finalizer of ours is taken off. Afterwards
+ * resources, namespaces and the CRDs can be deleted without an operator, and Consul stays as it is. Records first:
+ * should this stop half-way, a resource without a finalizer never has a record that says Delete.
+ *
+ * @throws RetryableError when Consul or the API server cannot be reached: nothing is half done that a second call
+ *   would not finish.
+ */
+export async function releaseInstall({ config, client, installId, clock, logger }: ReleaseOptions): Promise<void> {
+  const { signal, abort } = abortable();
+  const consul = createConsulClient({ ...consulOptions(config), clock });
+  try {
+    const records = await retainRecords({ config, consul, installId, clock, logger, signal });
+    const finalizers = await dropFinalizers(client, [CONSUL_KVS], signal);
+    logger.info({ count: records }, 'owner records say Retain');
+    logger.info({ count: finalizers }, 'finalizers were taken off');
+  } finally {
+    abort();
+    await consul.close();
+    await client.close();
+  }
+}
+
+function abortable(): { readonly signal: AbortSignal; readonly abort: () => void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}
+
+interface RetainOptions extends Omit<ReleaseOptions, 'client'> {
+  readonly consul: ReturnType<typeof createConsulClient>;
+  readonly signal: AbortSignal;
+}
+
+async function retainRecords({ config, consul, installId, clock, logger, signal }: RetainOptions): Promise<number> {
+  const ledger = new Ledger();
+  const commits = new GroupCommit({
+    txn: consul.txn,
+    clock,
+    othersRunnable: () => false,
+    context: () => ROOT_CONTEXT,
+    inSpan: (_turns, _operations, run) => run(),
+  });
+  const tenure = createSoleTenure();
+  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure: () => tenure });
+  const ignore = (): void => {};
+  const sync = new LedgerSync({
+    consul,
+    ledger,
+    installId,
+    clock,
+    random: Math.random,
+    logger,
+    signal,
+    highestIndex: () => 0,
+    onReset: ignore,
+    onTampered: ignore,
+  });
+  await sync.load();
+  const deleting = [...ledger.records()].filter(({ head }) => head.onDelete === 'Delete');
+  await inParallel(deleting, record => retainRecord(record, gate, sync, installId));
+  return deleting.length;
+}
+
+async function retainRecord(found: OwnerRecord, gate: WriteGate, sync: LedgerSync, installId: string): Promise<void> {
+  let record: OwnerRecord | undefined = found;
+  for (let round = 0; round < ROUNDS; round++) {
+    if (record === undefined || record.head.onDelete === 'Retain') return;
+    const { index, names } = record.shards.get(0) ?? { index: NOT_THERE, names: new Map<string, string>() };
+    const value = encodeHead({ ...record.head, onDelete: 'Retain' }, names);
+    const key = shardKey(installId, record.ref, 0);
+    const operation = { realm: 'record', verb: 'cas', key, value, flags: 0n, index } as const;
+    const outcome = await gate.commit({ owner: record.ref, operations: [operation] });
+    if (outcome.kind === 'applied') return;
+    if (outcome.kind === 'denied') throw deniedFor(record, outcome.operations[0]?.what ?? '');
+    record = await sync.refreshRecord(record.ref);
+  }
+  throw new ConflictError(`the record of ${describeResource(found.ref)} keeps changing: stop the operator first`, {
+    code: 'RELEASE_CONTENDED',
+    reason: 'Progressing',
+  });
+}
+
+function deniedFor({ ref }: OwnerRecord, what: string): RetryableError {
+  return new RetryableError(`${describeResource(ref)}: ${what}`, { code: 'CONSUL_DENIED', reason: 'ConsulDenied' });
+}
+
+async function dropFinalizers(client: KubeClient, types: readonly ResourceType[], signal: AbortSignal): Promise<number> {
+  let dropped = 0;
+  for (const type of types) {
+    for await (const page of pages(client, type, signal)) {
+      const held = page.filter(({ metadata }) => metadata.finalizers?.includes(FINALIZER));
+      await inParallel(held, object => dropFinalizer(client, type, object, signal));
+      dropped += held.length;
+    }
+  }
+  return dropped;
+}
+
+async function dropFinalizer(client: KubeClient, type: ResourceType, found: KubeObject, signal: AbortSignal): Promise<void> {
+  let object: KubeObject | undefined = found;
+  for (let round = 0; object !== undefined && round < ROUNDS; round++) {
+    try {
+      await removeFinalizer({ client, type, object, finalizer: FINALIZER, signal });
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      object = await getAgain(client, type, object, signal);
+    }
+  }
+}
+
+async function getAgain(client: KubeClient, type: ResourceType, { metadata }: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {
+  try {
+    return await client.request<KubeObject>({ method: 'GET', path: objectPath(type, metadata), signal });
+  } catch (error) {
+    if (kubeStatus(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+async function* pages(client: KubeClient, type: ResourceType, signal: AbortSignal): AsyncGenerator<readonly KubeObject[]> {
+  let after: string | undefined;
+  do {
+    const query = { limit: PAGE, continue: after };
+    let list: { readonly metadata: { readonly continue?: string }; readonly items: readonly KubeObject[] | null };
+    try {
+      list = await client.request({ method: 'GET', path: collectionPath(type), query, signal });
+    } catch (error) {
+      // Without the CRD there is nothing to take a finalizer off.
+      if (kubeStatus(error) === 404) return;
+      throw error;
+    }
+    yield list.items ?? [];
+    after = list.metadata.continue || undefined;
+  } while (after !== undefined);
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}

@@ -1,0 +1,143 @@
+import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import type { ResourceRef } from '../core/resource.ts';
+
+/**
+ * Owner records: what a resource owns in Consul, kept in Consul, so that status may be lost without harm and a
+ * crash between any two writes leaves enough to go on from.
+ *
+ * ```
+ * proconsul/<install>/owners/<kind>/<namespace>/<name>      head: who, and the first 40 names
+ * proconsul/<install>/owners/<kind>/<namespace>/<name>/<n>  shard n ≥ 1: 40 more names each
+ * ```
+ *
+ * A name maps to the fingerprint of what was last written there; the empty fingerprint means claimed and not yet
+ * written. An operation on a name travels with the compare-and-set of the shard that lists it.
+ */
+export interface OwnerRecord {
+  readonly ref: ResourceRef;
+  readonly head: Head;
+  /** By number; 0 lives in the head's key. */
+  readonly shards: ReadonlyMap<number, Shard>;
+}
+
+export interface Head {
+  readonly uid: string;
+  readonly generation: number;
+  readonly epoch: number;
+  readonly onDelete: 'Delete' | 'Retain';
+  /** `claiming` while a change that needs several transactions is under way. */
+  readonly phase: 'claiming' | 'settled';
+  /** The prefix below which strangers are removed. */
+  readonly exclusive?: string;
+}
+
+export interface Shard {
+  /** ModifyIndex of the key that holds it; 0 = the key does not exist. */
+  readonly index: ModifyIndex;
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Fingerprint of a name that is claimed and not yet written. */
+export const UNWRITTEN = '';
+
+export const NAMES_PER_SHARD = 40;
+
+export const EMPTY_SHARD: Shard = { index: NOT_THERE, names: new Map() };
+
+export function ownersPrefix(installId: string): string {
+  return `proconsul/${installId}/owners/`;
+}
+
+export function shardKey(installId: string, ref: ResourceRef, number: number): string {
+  const head = `${ownersPrefix(installId)}${ref.kind}/${ref.namespace}/${ref.name}`;
+  return number === 0 ? head : `${head}/${number}`;
+}
+
+export function encodeHead(head: Head, names: ReadonlyMap<string, string>): Buffer {
+  return Buffer.from(JSON.stringify({ ...head, names: toEntries(names) }));
+}
+
+export function encodeShard(names: ReadonlyMap<string, string>): Buffer {
+  return Buffer.from(JSON.stringify({ names: toEntries(names) }));
+}
+
+/** Which shard lists each name. */
+export function locateNames(record: OwnerRecord): Map<string, number> {
+  const located = new Map<string, number>();
+  for (const [number, { names }] of record.shards) for (const name of names.keys()) located.set(name, number);
+  return located;
+}
+
+/** Every name the record lists, with its fingerprint. */
+export function listedNames(record: OwnerRecord): Map<string, string> {
+  const listed = new Map<string, string>();
+  for (const { names } of record.shards.values()) {
+    for (const [name, fingerprint] of names) listed.set(name, fingerprint);
+  }
+  return listed;
+}
+
+/**
+ * The records in what a recursive read below `ownersPrefix` returned. Never throws: an entry that is no record of
+ * ours is skipped, and a damaged one keeps its index and lists nothing, so that it can be written over and what it
+ * listed falls to the adoption rules instead of being deleted.
+ */
+export function decodeRecords(installId: string, entries: readonly KvEntry[]): OwnerRecord[] {
+  const prefix = ownersPrefix(installId);
+  const found = new Map<string, { ref: ResourceRef; head: Head; shards: Map<number, Shard> }>();
+  for (const entry of entries) {
+    if (!entry.key.startsWith(prefix)) continue;
+    const [kind, namespace, name, shard, ...rest] = entry.key.slice(prefix.length).split('/');
+    if (!kind || !namespace || !name || rest.length > 0) continue;
+    const number = shard === undefined ? 0 : Number(shard);
+    if (!Number.isSafeInteger(number) || number < 0 || (shard !== undefined && number === 0)) continue;
+    const id = `${kind}/${namespace}/${name}`;
+    const record = found.get(id) ?? { ref: { kind, namespace, name }, head: DAMAGED_HEAD, shards: new Map() };
+    found.set(id, record);
+    const body = parseBody(entry.value);
+    if (number === 0) record.head = readHead(body);
+    record.shards.set(number, { index: entry.modifyIndex, names: readNames(body) });
+  }
+  return [...found.values()];
+}
+
+/** A head that cannot be read, or shards whose head is gone: nothing in Consul may be deleted on its word. */
+const DAMAGED_HEAD: Head = { uid: '', generation: 0, epoch: 0, onDelete: 'Retain', phase: 'claiming' };
+
+type Body = Readonly<Record<string, unknown>>;
+
+function parseBody(value: Buffer): Body {
+  try {
+    const body: unknown = JSON.parse(value.toString());
+    return typeof body === 'object' && body !== null ? (body as Body) : {};
+  } catch {
+    return {};
+  }
+}
+
+function readHead(body: Body): Head {
+  const { uid, generation, epoch, onDelete, phase, exclusive } = body;
+  if (typeof uid !== 'string' || (onDelete !== 'Delete' && onDelete !== 'Retain')) return DAMAGED_HEAD;
+  return {
+    uid,
+    generation: typeof generation === 'number' ? generation : 0,
+    epoch: typeof epoch === 'number' ? epoch : 0,
+    onDelete,
+    phase: phase === 'settled' ? 'settled' : 'claiming',
+    ...(typeof exclusive === 'string' ? { exclusive } : {}),
+  };
+}
+
+function readNames({ names }: Body): Map<string, string> {
+  const read = new Map<string, string>();
+  if (typeof names !== 'object' || names === null) return read;
+  for (const [name, fingerprint] of Object.entries(names)) {
+    if (typeof fingerprint === 'string') read.set(name, fingerprint);
+  }
+  return read;
+}
+
+/** `Object.fromEntries` defines own properties, so a name such as `__proto__` stays a name. */
+function toEntries(names: ReadonlyMap<string, string>): Record<string, string> {
+  return Object.fromEntries(names);
+}

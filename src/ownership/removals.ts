@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { type ResourceKey, type ResourceRef, resourceKey } from '../core/resource.ts';
+import type { Ledger } from './ledger.ts';
+
+/** Inferred removals of more than this share of the records, if there are more than so many, wait for a go-ahead. */
+const HELD_SHARE = 0.3;
+const HELD_FROM_RECORDS = 20;
+
+export interface RemovalsOptions {
+  readonly ledger: Ledger;
+  /**
+   * Whether the absence of a resource means anything: its namespace is watched and a complete list of its kind has
+   * been taken in. A 403 or 404 is no list.
+   */
+  readonly isAbsenceKnown: (ref: ResourceRef) => boolean;
+  readonly exists: (ref: ResourceRef) => boolean;
+}
+
+/** Removals that wait for somebody to say that they are meant. */
+export interface HeldRemovals {
+  /** Names exactly this set. */
+  readonly token: string;
+  readonly count: number;
+  readonly total: number;
+}
+
+/**
+ * Decides whether what a vanished resource owned may be removed. One that was seen being deleted: always. One that
+ * is only missing (its finalizer was taken off, or etcd was restored): unless so many are missing at once that
+ * something else than a user is more likely to be the cause. Promise P4: never delete on ignorance.
+ */
+export class Removals {
+  readonly #options: RemovalsOptions;
+  readonly #seenDeleted = new Set<ResourceKey>();
+  #confirmed: string | undefined;
+  #released = new Set<ResourceKey>();
+
+  constructor(options: RemovalsOptions) {
+    this.#options = options;
+  }
+
+  /** The API server told of the deletion itself. */
+  sawDeleted(ref: ResourceRef): void {
+    this.#seenDeleted.add(resourceKey(ref));
+  }
+
+  /** The resource is there (again). */
+  sawPresent(ref: ResourceRef): void {
+    this.#seenDeleted.delete(resourceKey(ref));
+  }
+
+  /** Records whose resource is missing. */
+  orphans(): ResourceRef[] {
+    const { ledger, exists, isAbsenceKnown } = this.#options;
+    const orphans: ResourceRef[] = [];
+    for (const { ref } of ledger.records()) if (!exists(ref) && isAbsenceKnown(ref)) orphans.push(ref);
+    return orphans;
+  }
+
+  mayRemove(ref: ResourceRef): boolean {
+    const { ledger, isAbsenceKnown } = this.#options;
+    const key = resourceKey(ref);
+    const record = ledger.record(ref);
+    if (record === undefined || !isAbsenceKnown(ref)) return false;
+    // Nothing in Consul goes with a record that says Retain.
+    if (this.#seenDeleted.has(key) || record.head.onDelete === 'Retain') return true;
+    const held = this.held();
+    return held === undefined || this.#released.has(key);
+  }
+
+  /** What waits for a go-ahead now. */
+  held(): HeldRemovals | undefined {
+    const waiting = this.#inferred();
+    const total = this.#options.ledger.size;
+    if (total <= HELD_FROM_RECORDS || waiting.length <= total * HELD_SHARE) return undefined;
+    const token = tokenFor(waiting);
+    if (token !== this.#confirmed) return { token, count: waiting.length, total };
+    // The set shrinks while it is worked off; the go-ahead was for all of it.
+    for (const key of waiting) this.#released.add(key);
+    return undefined;
+  }
+
+  /** Releases the set that this token names, and no other. Returns whether it did. */
+  confirm(token: string): boolean {
+    if (this.held()?.token !== token) return false;
+    this.#confirmed = token;
+    this.#released = new Set(this.#inferred());
+    return true;
+  }
+
+  #inferred(): ResourceKey[] {
+    const { ledger } = this.#options;
+    return this.orphans()
+      .filter(ref => ledger.record(ref)?.head.onDelete === 'Delete')
+      .map(resourceKey)
+      .filter(key => !this.#seenDeleted.has(key) && !this.#released.has(key));
+  }
+}
+
+function tokenFor(keys: readonly ResourceKey[]): string {
+  return createHash('sha256').update([...keys].sort().join('\n')).digest('hex').slice(0, 12);
+}

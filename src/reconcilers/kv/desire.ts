@@ -1,0 +1,118 @@
+import type { ConsulKVSpec } from '../../api/v1alpha1/consulkv.ts';
+import { keyProblem } from '../../core/keys.ts';
+import type { Content } from '../../ownership/fingerprint.ts';
+
+/** One ConfigMap or Secret that a spec refers to, in the resource's own namespace. */
+export interface SourceRef {
+  readonly kind: 'ConfigMap' | 'Secret';
+  readonly name: string;
+}
+
+/** What reading a source gave. `forbidden`: the operator may not read Secrets there. */
+export type Source =
+  | { readonly kind: 'found'; readonly data: ReadonlyMap<string, Buffer> }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'forbidden' };
+
+export type Sources = (ref: SourceRef) => Source;
+
+/** The keys a resource wants in Consul, whole. */
+export interface DesiredKv {
+  readonly contents: ReadonlyMap<string, Content>;
+  /** The prefix below which nothing else may stand, if the spec says so. */
+  readonly exclusive: string | undefined;
+  readonly atomic: boolean;
+}
+
+export type DesireResult =
+  | { readonly kind: 'desired'; readonly desired: DesiredKv }
+  | { readonly kind: 'wait'; readonly reason: 'SourceNotFound' | 'SourceForbidden'; readonly message: string }
+  | { readonly kind: 'refuse'; readonly reason: 'InvalidSpec' | 'TooLarge'; readonly message: string };
+
+/** Bytes a value may have, so that it always fits into a transaction beside its owner record. */
+export const MAX_VALUE_BYTES = 350_000;
+
+/** Every source the spec mentions, optional ones too. */
+export function sourceRefs(spec: ConsulKVSpec): SourceRef[] {
+  const refs: SourceRef[] = [];
+  const { configMapKeyRef, secretKeyRef } = spec.valueFrom ?? {};
+  if (configMapKeyRef) refs.push({ kind: 'ConfigMap', name: configMapKeyRef.name });
+  if (secretKeyRef) refs.push({ kind: 'Secret', name: secretKeyRef.name });
+  for (const { configMapRef, secretRef } of spec.dataFrom ?? []) {
+    if (configMapRef) refs.push({ kind: 'ConfigMap', name: configMapRef.name });
+    if (secretRef) refs.push({ kind: 'Secret', name: secretRef.name });
+  }
+  return refs;
+}
+
+/** What Consul should hold for this spec, given its sources. */
+export function desireKv(spec: ConsulKVSpec, sources: Sources): DesireResult {
+  const collected = spec.key === undefined ? collectTree(spec, sources) : collectSingle(spec.key, spec, sources);
+  if (collected.kind !== 'values') return collected;
+  const flags = BigInt(spec.flags ?? 0);
+  const contents = new Map<string, Content>();
+  for (const [key, value] of collected.values) {
+    const problem = keyProblem(key);
+    if (problem !== undefined) {
+      return { kind: 'refuse', reason: 'InvalidSpec', message: `key ${JSON.stringify(key)} ${problem}` };
+    }
+    if (value.length > MAX_VALUE_BYTES) {
+      const message = `the value of ${key} has ${value.length} bytes; at most ${MAX_VALUE_BYTES} fit`;
+      return { kind: 'refuse', reason: 'TooLarge', message };
+    }
+    contents.set(key, { value, flags });
+  }
+  const exclusive = spec.exclusive === true ? spec.prefix : undefined;
+  return { kind: 'desired', desired: { contents, exclusive, atomic: spec.atomic ?? false } };
+}
+
+type Collected =
+  | { readonly kind: 'values'; readonly values: ReadonlyMap<string, Buffer> }
+  | Exclude<DesireResult, { kind: 'desired' }>;
+
+function collectSingle(key: string, spec: ConsulKVSpec, sources: Sources): Collected {
+  if (spec.value !== undefined) return { kind: 'values', values: new Map([[key, Buffer.from(spec.value)]]) };
+  const { configMapKeyRef, secretKeyRef } = spec.valueFrom ?? {};
+  const wanted = configMapKeyRef ?? secretKeyRef;
+  if (wanted === undefined) {
+    return { kind: 'refuse', reason: 'InvalidSpec', message: 'spec: with key, one of value and valueFrom is needed' };
+  }
+  const ref: SourceRef = { kind: configMapKeyRef ? 'ConfigMap' : 'Secret', name: wanted.name };
+  const source = sources(ref);
+  if (source.kind === 'forbidden') return forbidden(ref);
+  const value = source.kind === 'found' ? source.data.get(wanted.key) : undefined;
+  if (value !== undefined) return { kind: 'values', values: new Map([[key, value]]) };
+  // An optional value that is missing leaves the resource with nothing to declare, as an optional env var does.
+  if (wanted.optional === true) return { kind: 'values', values: new Map() };
+  const what = source.kind === 'found' ? `key ${wanted.key} in ${ref.kind} ${ref.name}` : `${ref.kind} ${ref.name}`;
+  return { kind: 'wait', reason: 'SourceNotFound', message: `${what} does not exist` };
+}
+
+/** Later `dataFrom` entries win over earlier ones; `binaryData` and `data` win over all. */
+function collectTree(spec: ConsulKVSpec, sources: Sources): Collected {
+  const prefix = spec.prefix ?? '';
+  const values = new Map<string, Buffer>();
+  for (const entry of spec.dataFrom ?? []) {
+    const wanted = entry.configMapRef ?? entry.secretRef;
+    if (wanted === undefined) continue;
+    const ref: SourceRef = { kind: entry.configMapRef ? 'ConfigMap' : 'Secret', name: wanted.name };
+    const source = sources(ref);
+    if (source.kind === 'forbidden') return forbidden(ref);
+    if (source.kind === 'missing') {
+      if (wanted.optional === true) continue;
+      return { kind: 'wait', reason: 'SourceNotFound', message: `${ref.kind} ${ref.name} does not exist` };
+    }
+    for (const [name, value] of source.data) values.set(`${prefix}${entry.prefix ?? ''}${name}`, value);
+  }
+  for (const [name, value] of spec.binaryData ?? []) values.set(prefix + name, Buffer.from(value, 'base64'));
+  for (const [name, value] of spec.data ?? []) values.set(prefix + name, Buffer.from(value));
+  return { kind: 'values', values };
+}
+
+function forbidden(ref: SourceRef): Collected {
+  return {
+    kind: 'wait',
+    reason: 'SourceForbidden',
+    message: `the operator may not read ${ref.kind} ${ref.name} in this namespace: add the namespace to the chart value secrets.namespaces`,
+  };
+}

@@ -1,0 +1,277 @@
+import { type Policies, policiesOf } from '../../api/v1alpha1/common.ts';
+import { type ConsulKVSpec, type ConsulKVStatus, parseConsulKV } from '../../api/v1alpha1/consulkv.ts';
+import { CLAIMS_KEY } from '../../commit/operations.ts';
+import type { WriteGate } from '../../commit/write-gate.ts';
+import type { ConsulReads } from '../../consul/client.ts';
+import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
+import { RetryableError } from '../../core/errors.ts';
+import { keyProblem } from '../../core/keys.ts';
+import type { ResourceRef } from '../../core/resource.ts';
+import type { Content, Fingerprinter } from '../../ownership/fingerprint.ts';
+import type { Ledger } from '../../ownership/ledger.ts';
+import type { LedgerSync } from '../../ownership/ledger-sync.ts';
+import { listedNames } from '../../ownership/record.ts';
+import type { Kind, KindPlan, Receipt, Report, Subject } from '../../runtime/kind.ts';
+import { type DesiredKv, type DesireResult, desireKv, type Source, type SourceRef, sourceRefs } from './desire.ts';
+import type { KeyWatcher } from './key-watcher.ts';
+import { ABSENT, type KeyMirror } from './mirror.ts';
+import { type KvChanges, type NameChange, type ObservedKv, planDeletion, planKv, type Stranger } from './plan.ts';
+import { receiptFor, summarize } from './report.ts';
+import type { SourceReader } from './sources.ts';
+import { cutUnit } from './units.ts';
+
+/** New names up to which a change is tried without looking first: it fits into one transaction, which looks. */
+const OPTIMISTIC_NAMES = 64;
+
+export interface KvKindOptions {
+  readonly installId: string;
+  readonly consul: ConsulReads;
+  readonly gate: WriteGate;
+  readonly ledger: Ledger;
+  readonly ledgerSync: LedgerSync;
+  readonly mirror: KeyMirror;
+  readonly watcher: KeyWatcher;
+  readonly fingerprinter: Fingerprinter;
+  readonly sources: SourceReader;
+  /** The agent's own: the only one that can be written to for now. */
+  readonly datacenter: () => string;
+}
+
+/** What one look gave: the wish, computed from the sources as they are now, and what is known of Consul. */
+export interface KvObservation {
+  readonly desire: DesireResult | undefined;
+  /** Fingerprint of every desired name. */
+  readonly wishes: ReadonlyMap<string, string>;
+  readonly facts: ObservedKv;
+}
+
+type KvSubject = Subject<ConsulKVSpec, ConsulKVStatus>;
+
+/** Keeps keys in Consul as ConsulKV resources declare them. */
+export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObservation, KvChanges> {
+  readonly name = 'ConsulKV';
+  readonly parse = parseConsulKV;
+  readonly #options: KvKindOptions;
+
+  constructor(options: KvKindOptions) {
+    this.#options = options;
+  }
+
+  owns(ref: ResourceRef): boolean {
+    return this.#options.ledger.record(ref) !== undefined;
+  }
+
+  forget(ref: ResourceRef): void {
+    this.#options.watcher.track(ref, new Set());
+    this.#options.watcher.trackExclusive(ref, undefined);
+  }
+
+  async observe(
+    subject: KvSubject,
+    { fresh, signal }: { readonly fresh: boolean; readonly signal: AbortSignal },
+  ): Promise<KvObservation> {
+    const desire = await this.#desire(subject, signal);
+    const desired = desire?.kind === 'desired' ? desire.desired : undefined;
+    const { ledger, ledgerSync } = this.#options;
+    // Deleting on the word of memory alone would be deleting on ignorance: a missing record is looked up.
+    const unsure = fresh || !ledger.trusts(subject.ref) || (subject.deleting && ledger.record(subject.ref) === undefined);
+    const record = unsure ? await ledgerSync.refreshRecord(subject.ref) : ledger.record(subject.ref);
+    const listed = record === undefined ? new Map<string, string>() : listedNames(record);
+    this.#track(subject.ref, desired, listed);
+    if (desire === undefined || desired !== undefined) await this.#look(subject.ref, desired, listed, fresh, signal);
+    const strangers = desired === undefined ? [] : await this.#strangers(desired, listed, signal);
+    await this.#refreshClaims(desired, listed, strangers);
+    const wishes = this.#wishes(desired);
+    const { claims } = ledger;
+    const facts: ObservedKv = {
+      record,
+      strangers,
+      claims,
+      seen: key => this.#options.mirror.seen(key),
+      rival: key => ledger.rivalFor(key, subject.ref),
+      prefixRival: prefix => ledger.rivalForPrefix(prefix, subject.ref),
+    };
+    return { desire, wishes, facts };
+  }
+
+  plan(subject: KvSubject, { desire, wishes, facts }: KvObservation): KindPlan<KvChanges> {
+    const plan = subject.deleting
+      ? planDeletion(facts, subject.onDelete ?? facts.record?.head.onDelete ?? 'Retain')
+      : this.#planTowards(subject, desire, wishes, facts);
+    return plan.kind === 'change' ? { ...plan, change: plan, summary: summarize(plan.changes) } : plan;
+  }
+
+  async apply(subject: KvSubject, change: KvChanges, observed: KvObservation): Promise<Receipt> {
+    const { gate, ledger, mirror, installId } = this.#options;
+    const { record, claims } = observed.facts;
+    const contents = observed.desire?.kind === 'desired' ? observed.desire.desired.contents : undefined;
+    const cut = cutUnit(change, {
+      installId,
+      ref: subject.ref,
+      record,
+      content: name => contents?.get(name) as Content,
+      claimsIndex: claims.index,
+    });
+    const touched = cut.operations.map(({ key }) => key);
+    const outcome = await gate.commit({ owner: subject.ref, operations: cut.operations }).catch((error: unknown) => {
+      // Committed or not: nothing that is remembered of these keys can be trusted until they were read again.
+      if (error instanceof RetryableError && error.outcomeUnknown) this.#mistrust(subject.ref, touched);
+      throw error;
+    });
+    if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
+    if (outcome.kind === 'refused') {
+      mirror.forget(touched);
+      if (outcome.operations.some(({ operation }) => operation.key === CLAIMS_KEY)) ledger.mistrustClaims();
+      return { kind: 'refused' };
+    }
+    ledger.committed(subject.ref, cut.after(key => outcome.indexes.get(key) ?? NOT_THERE), outcome.indexes);
+    for (const written of cut.done) this.#wrote(written, outcome.indexes);
+    return receiptFor(change, cut.done, record === undefined, subject.deleting);
+  }
+
+  report({ ref }: KvSubject, { desire, wishes }: KvObservation): Report {
+    const { watcher, datacenter, fingerprinter } = this.#options;
+    const keys = desire?.kind === 'desired' ? desire.desired.contents.size : 0;
+    return {
+      message: keys === 1 ? '1 key in Consul equals the spec' : `${keys} keys in Consul equal the spec`,
+      driftSeen: watcher.coverage(this.#options.mirror.trackedBy(ref)),
+      datacenter: datacenter(),
+      status: { keys, hash: fingerprinter.ofAll(wishes) },
+    };
+  }
+
+  async #desire(subject: KvSubject, signal: AbortSignal): Promise<DesireResult | undefined> {
+    const { resource, deleting, ref } = subject;
+    if (resource === undefined || deleting) return undefined;
+    const sources = new Map<string, Source>();
+    const id = (source: SourceRef): string => `${source.kind}/${source.name}`;
+    for (const source of sourceRefs(resource.spec)) {
+      if (sources.has(id(source))) continue;
+      sources.set(id(source), await this.#options.sources.read(ref.namespace, source, signal));
+    }
+    return desireKv(resource.spec, source => sources.get(id(source)) ?? { kind: 'missing' });
+  }
+
+  #planTowards(
+    { ref, resource, onDelete }: KvSubject,
+    desire: DesireResult | undefined,
+    wishes: ReadonlyMap<string, string>,
+    facts: ObservedKv,
+  ): ReturnType<typeof planKv> | Extract<DesireResult, { kind: 'wait' | 'refuse' }> {
+    if (resource === undefined || desire === undefined) return { kind: 'noop', drifted: [] };
+    const elsewhere = this.#refuseDatacenter(resource.spec.datacenter);
+    if (elsewhere !== undefined) return elsewhere;
+    if (desire.kind !== 'desired') return desire;
+    const { adoptionPolicy, driftPolicy }: Policies = policiesOf(resource.spec);
+    const { uid, generation } = resource.metadata;
+    return planKv(desire.desired, wishes, facts, {
+      ref,
+      uid,
+      generation,
+      epoch: this.#options.gate.epoch,
+      onDelete: onDelete ?? 'Delete',
+      adoptionPolicy,
+      driftPolicy,
+    });
+  }
+
+  #refuseDatacenter(wanted: string | undefined): ReturnType<typeof planKv> | undefined {
+    const own = this.#options.datacenter();
+    if (wanted === undefined || wanted === own) return undefined;
+    const message = `spec.datacenter is ${wanted}; keys can only be written to ${own}, the datacenter of the agent that the operator talks to`;
+    return { kind: 'refuse', reason: 'UnsupportedByConsul', message };
+  }
+
+  #track(ref: ResourceRef, desired: DesiredKv | undefined, listed: ReadonlyMap<string, string>): void {
+    const { watcher } = this.#options;
+    watcher.track(ref, new Set([...listed.keys(), ...(desired?.contents.keys() ?? [])]));
+    watcher.trackExclusive(ref, desired?.exclusive);
+  }
+
+  /** Reads what must be known before planning, and nothing that the transaction itself can find out. */
+  async #look(
+    ref: ResourceRef,
+    desired: DesiredKv | undefined,
+    listed: ReadonlyMap<string, string>,
+    fresh: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { mirror, consul } = this.#options;
+    const names = [...mirror.trackedBy(ref)].filter(name => keyProblem(name) === undefined);
+    const unknown = names.filter(name => mirror.seen(name) === undefined);
+    const unlisted = unknown.filter(name => !listed.has(name)).length;
+    const careful = desired?.exclusive !== undefined || unlisted > OPTIMISTIC_NAMES;
+    const toRead = fresh ? names : unknown.filter(name => careful || listed.has(name));
+    if (toRead.length === 0) return;
+    const begunAt = mirror.beginRead();
+    const { value, filteredByAcl } = await consul.txn.readKeys(toRead, { signal, consistency: 'consistent' });
+    if (filteredByAcl) throw denied('the ACL token does not show all keys of this resource: it needs key:write on them');
+    mirror.learn(value, begunAt, ref);
+  }
+
+  /** Something stands where nothing of ours should: whose it is must be known as of the time it was written. */
+  async #refreshClaims(
+    desired: DesiredKv | undefined,
+    listed: ReadonlyMap<string, string>,
+    strangers: readonly Stranger[],
+  ): Promise<void> {
+    const { mirror, ledgerSync } = this.#options;
+    let newest = 0;
+    for (const name of desired?.contents.keys() ?? []) {
+      if (!listed.has(name)) newest = Math.max(newest, mirror.seen(name)?.index ?? 0);
+    }
+    for (const { seen } of strangers) newest = Math.max(newest, seen.index);
+    if (newest > 0 || desired?.exclusive !== undefined) await ledgerSync.refreshClaims(newest);
+  }
+
+  /** What stands below the exclusive prefix and is not declared, with what is needed to remove it. */
+  async #strangers(
+    { contents, exclusive }: DesiredKv,
+    listed: ReadonlyMap<string, string>,
+    signal: AbortSignal,
+  ): Promise<Stranger[]> {
+    if (exclusive === undefined) return [];
+    const { consul, fingerprinter } = this.#options;
+    const consistent = { signal, consistency: 'consistent' } as const;
+    const all = await consul.kv.keys(exclusive, consistent);
+    if (all.filteredByAcl) throw denied(`the ACL token does not show all keys below ${exclusive}`);
+    const names = all.value.filter(name => !contents.has(name) && !listed.has(name));
+    const addressable = new Set(names.filter(name => keyProblem(name) === undefined));
+    const { value } = addressable.size === 0 ? NOTHING_READ : await consul.txn.readKeys([...addressable], consistent);
+    const strangers: Stranger[] = [];
+    for (const key of names) {
+      const entry = value.get(key);
+      if (entry !== undefined) {
+        const { modifyIndex: index, session } = entry;
+        const seen = { fingerprint: fingerprinter.of(key, entry), index, session: session !== undefined };
+        strangers.push({ key, seen, addressable: true });
+      } else if (!addressable.has(key)) strangers.push({ key, seen: ABSENT, addressable: false });
+    }
+    return strangers;
+  }
+
+  #wishes(desired: DesiredKv | undefined): Map<string, string> {
+    const wishes = new Map<string, string>();
+    for (const [name, content] of desired?.contents ?? []) wishes.set(name, this.#options.fingerprinter.of(name, content));
+    return wishes;
+  }
+
+  #wrote({ name, to, write }: NameChange, indexes: ReadonlyMap<string, ModifyIndex>): void {
+    const { mirror } = this.#options;
+    if (write.verb === 'delete') mirror.wrote(name, ABSENT);
+    if (write.verb !== 'put' || to === undefined) return;
+    const session = mirror.seen(name)?.session ?? false;
+    mirror.wrote(name, { fingerprint: to, index: indexes.get(name) ?? NOT_THERE, session });
+  }
+
+  #mistrust(ref: ResourceRef, touched: readonly string[]): void {
+    this.#options.mirror.forget(touched);
+    this.#options.ledger.mistrust(ref);
+  }
+}
+
+const NOTHING_READ: { readonly value: ReadonlyMap<string, KvEntry | undefined> } = { value: new Map() };
+
+function denied(what: string): RetryableError {
+  return new RetryableError(what, { code: 'CONSUL_DENIED', reason: 'ConsulDenied' });
+}

@@ -1,0 +1,164 @@
+import { type KvEntry, NOT_THERE } from '../../consul/types.ts';
+import { type ResourceKey, resourceKey, resourceRef, type ResourceRef } from '../../core/resource.ts';
+import type { Fingerprinter } from '../../ownership/fingerprint.ts';
+import type { Seen } from './plan.ts';
+
+/** Nothing stands there. */
+export const ABSENT: Seen = { fingerprint: '', index: NOT_THERE, session: false };
+
+/** Called with the resources whose keys no longer stand as last seen. */
+export type MirrorListener = (refs: readonly ResourceRef[]) => void;
+
+interface Tracked {
+  readonly trackers: Set<ResourceKey>;
+  seen: Seen | undefined;
+  /** Order of what was learned: a read that began before our own write must not undo it. */
+  learnedAt: number;
+}
+
+/**
+ * What stands in Consul at the keys that resources declare or own: names, fingerprints and indexes, never values.
+ * Fed by our own receipts, by the watch and by direct reads; asked by the planner.
+ */
+export class KeyMirror {
+  readonly #fingerprinter: Fingerprinter;
+  readonly #keys = new Map<string, Tracked>();
+  readonly #tracked = new Map<ResourceKey, ReadonlySet<string>>();
+  #moment = 0;
+  #highestIndex = 0;
+  #listener: MirrorListener = () => {};
+
+  constructor(fingerprinter: Fingerprinter) {
+    this.#fingerprinter = fingerprinter;
+  }
+
+  onChange(listener: MirrorListener): void {
+    this.#listener = listener;
+  }
+
+  /** The highest ModifyIndex met so far: a consistent read that starts now shows everything up to it. */
+  get highestIndex(): number {
+    return this.#highestIndex;
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** Undefined: not known. */
+  seen(key: string): Seen | undefined {
+    return this.#keys.get(key)?.seen;
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#keys.keys();
+  }
+
+  has(key: string): boolean {
+    return this.#keys.has(key);
+  }
+
+  /** From now on changes of exactly these keys concern the resource. Returns keys that nobody tracked before. */
+  track(ref: ResourceRef, keys: ReadonlySet<string>): string[] {
+    const tracker = resourceKey(ref);
+    const before = this.#tracked.get(tracker);
+    const fresh: string[] = [];
+    for (const key of keys) {
+      if (before?.has(key)) continue;
+      const tracked = this.#keys.get(key);
+      if (tracked !== undefined) tracked.trackers.add(tracker);
+      else {
+        this.#keys.set(key, { trackers: new Set([tracker]), seen: undefined, learnedAt: 0 });
+        fresh.push(key);
+      }
+    }
+    for (const key of before ?? []) if (!keys.has(key)) this.#untrack(key, tracker);
+    if (keys.size === 0) this.#tracked.delete(tracker);
+    else this.#tracked.set(tracker, keys);
+    return fresh;
+  }
+
+  trackedBy(ref: ResourceRef): ReadonlySet<string> {
+    return this.#tracked.get(resourceKey(ref)) ?? new Set();
+  }
+
+  trackersOf(keys: Iterable<string>): ResourceRef[] {
+    const trackers = new Set<ResourceKey>();
+    for (const key of keys) for (const tracker of this.#keys.get(key)?.trackers ?? []) trackers.add(tracker);
+    return [...trackers].map(resourceRef);
+  }
+
+  /** To be called before a read is sent; goes with its result into `learn`. */
+  beginRead(): number {
+    return ++this.#moment;
+  }
+
+  /**
+   * Takes in what a read saw at the given keys; trackers of those that changed are told, but for `reader`, who
+   * knows already.
+   */
+  learn(entries: ReadonlyMap<string, KvEntry | undefined>, begunAt: number, reader?: ResourceRef): void {
+    const moved: string[] = [];
+    for (const [key, entry] of entries) {
+      const tracked = this.#keys.get(key);
+      if (entry !== undefined) this.#highestIndex = Math.max(this.#highestIndex, entry.modifyIndex);
+      if (tracked === undefined || tracked.learnedAt > begunAt) continue;
+      const seen = this.#look(key, entry, tracked.seen);
+      const known = tracked.seen;
+      tracked.seen = seen;
+      tracked.learnedAt = begunAt;
+      if (known === undefined || differs(known, seen)) moved.push(key);
+    }
+    const told = this.trackersOf(moved).filter(ref => !reader || resourceKey(ref) !== resourceKey(reader));
+    if (told.length > 0) this.#listener(told);
+  }
+
+  /** Something about the resource other than its own keys changed. */
+  touch(ref: ResourceRef): void {
+    this.#listener([ref]);
+  }
+
+  /** Takes in what our own transaction wrote. */
+  wrote(key: string, seen: Seen): void {
+    const tracked = this.#keys.get(key);
+    this.#highestIndex = Math.max(this.#highestIndex, seen.index);
+    if (tracked === undefined) return;
+    tracked.seen = seen;
+    tracked.learnedAt = ++this.#moment;
+  }
+
+  /** A request failed in a way that leaves open what stands there now. */
+  forget(keys: Iterable<string>): void {
+    for (const key of keys) {
+      const tracked = this.#keys.get(key);
+      if (tracked === undefined) continue;
+      tracked.seen = undefined;
+      tracked.learnedAt = ++this.#moment;
+    }
+  }
+
+  /** Consul was restored or rebuilt: no index means what it did. */
+  forgetAll(): void {
+    this.#highestIndex = 0;
+    this.forget(this.#keys.keys());
+  }
+
+  #untrack(key: string, tracker: ResourceKey): void {
+    const tracked = this.#keys.get(key);
+    if (tracked === undefined) return;
+    tracked.trackers.delete(tracker);
+    if (tracked.trackers.size === 0) this.#keys.delete(key);
+  }
+
+  #look(key: string, entry: KvEntry | undefined, known: Seen | undefined): Seen {
+    if (entry === undefined) return ABSENT;
+    const session = entry.session !== undefined;
+    const unchanged = known !== undefined && known.index === entry.modifyIndex;
+    const fingerprint = unchanged ? known.fingerprint : this.#fingerprinter.of(key, entry);
+    return { fingerprint, index: entry.modifyIndex, session };
+  }
+}
+
+function differs(one: Seen, other: Seen): boolean {
+  return one.index !== other.index || one.session !== other.session;
+}

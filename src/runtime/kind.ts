@@ -1,0 +1,80 @@
+import type { CommonStatus, DeletionPolicy, DriftPolicy, EventReason } from '../api/v1alpha1/common.ts';
+import type { Parsed, Resource } from '../api/v1alpha1/resource.ts';
+import type { ResourceRef } from '../core/resource.ts';
+
+/** What one turn is about. */
+export interface Subject<Spec, Status extends CommonStatus> {
+  readonly ref: ResourceRef;
+  /** Undefined: the resource is gone, or cannot be read, and only what it owns is left to deal with. */
+  readonly resource: Resource<Spec, Status> | undefined;
+  /** Towards nothing. */
+  readonly deleting: boolean;
+  /** What deleting does to what is in Consul. Undefined: as the owner record says. */
+  readonly onDelete: DeletionPolicy | undefined;
+}
+
+/** A planner's decision; `wait` and `refuse` are results, not errors. */
+export type KindPlan<Change> =
+  | { readonly kind: 'noop'; readonly drifted: readonly string[] }
+  | {
+      readonly kind: 'change';
+      readonly change: Change;
+      readonly drifted: readonly string[];
+      /** What would be written, for a suspended resource: names, never values. */
+      readonly summary: string;
+    }
+  /** Something is needed that is not there yet. */
+  | { readonly kind: 'wait'; readonly reason: string; readonly message: string }
+  /** It cannot be, or must not be, as declared. */
+  | { readonly kind: 'refuse'; readonly reason: string; readonly message: string };
+
+/** What one transaction of a turn did. `refused`: a precondition was stale, so look again, this time at Consul. */
+export type Receipt =
+  | {
+      readonly kind: 'applied';
+      readonly event: EventReason;
+      readonly note: string;
+      readonly corrected: number;
+    }
+  | { readonly kind: 'refused' };
+
+/** What the status says about a resource that equals its spec. */
+export interface Report {
+  /** For Ready=True. */
+  readonly message: string;
+  readonly driftSeen: 'Watched' | 'Swept';
+  readonly datacenter: string;
+  /** The kind's own status fields. */
+  readonly status: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * What a kind supplies to the shell (`turn.ts`): five small functions. Only `observe` and `apply` do I/O, and only
+ * `apply` writes, through the choke point.
+ *
+ * A change may take several transactions. `plan` is asked again after each one and `apply` does one at a time, so
+ * that what a crash leaves behind is planned from like anything else.
+ */
+export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
+  readonly name: string;
+  parse(object: unknown): Parsed<Spec, Status>;
+  /** `fresh`: what is remembered was found stale, or the user asked: read from Consul, consistently. */
+  observe(
+    subject: Subject<Spec, Status>,
+    options: { readonly fresh: boolean; readonly signal: AbortSignal },
+  ): Promise<Observed>;
+  plan(subject: Subject<Spec, Status>, observed: Observed): KindPlan<Change>;
+  apply(subject: Subject<Spec, Status>, change: Change, observed: Observed): Promise<Receipt>;
+  report(subject: Subject<Spec, Status>, observed: Observed): Report;
+  /** Whether a record says that the resource owns something. */
+  owns(ref: ResourceRef): boolean;
+  /** Nothing is declared and nothing owned any more. */
+  forget(ref: ResourceRef): void;
+}
+
+/** The policies that the shell itself needs. */
+export interface ShellPolicies {
+  readonly deletionPolicy: DeletionPolicy;
+  readonly driftPolicy: DriftPolicy;
+  readonly suspend: boolean;
+}

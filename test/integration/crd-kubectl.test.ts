@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { findTools } from '../../tools/sandbox/binaries.ts';
+import { KubeApi } from '../support/kube-api.ts';
+import { installCrds } from './crd-support.ts';
+
+const root = join(import.meta.dirname, '../..');
+const { apiServerUrl, caFile, adminToken, kubeconfigPath } = inject('sandbox');
+const kube = new KubeApi({ apiServerUrl, caFile, token: adminToken });
+let namespace: string;
+let folder: string;
+let program: string;
+
+beforeAll(async () => {
+  await installCrds(kube);
+  namespace = await kube.createNamespace('kubectl');
+  folder = await mkdtemp(join(tmpdir(), 'proconsul-kubectl-'));
+  const report = (line: string) => void process.stderr.write(`${line}\n`);
+  ({ kubectl: program } = await findTools(['kubectl'], { env: process.env, report }));
+});
+
+afterAll(async () => {
+  await kube.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** What kubectl prints; rejects when it fails. */
+async function kubectl(...args: readonly string[]): Promise<string> {
+  const context = ['--kubeconfig', kubeconfigPath, '--cache-dir', folder, '--namespace', namespace];
+  const { stdout } = await promisify(execFile)(program, [...context, ...args]);
+  return stdout;
+}
+
+const apiVersion = 'proconsul.dev/v1alpha1';
+const condition = (type: string, status: string, reason: string, message: string) => ({
+  type,
+  status,
+  reason,
+  message,
+  observedGeneration: 1,
+  lastTransitionTime: '2020-01-01T00:00:00Z',
+});
+
+describe('kubectl get', () => {
+  const tree = { apiVersion, kind: 'ConsulKV', metadata: { name: 'tree', namespace: '' } };
+
+  beforeAll(async () => {
+    tree.metadata.namespace = namespace;
+    await kube.create({ ...tree, spec: { prefix: 'kubectl/tree/', data: { a: 'x' }, datacenter: 'dc1' } });
+    const single = { ...tree, metadata: { name: 'single', namespace } };
+    await kube.create({ ...single, spec: { key: 'kubectl/single', value: 'x' } });
+    const conditions = [
+      condition('Ready', 'True', 'Applied', 'all is well'),
+      condition('Drifted', 'False', 'Applied', ''),
+    ];
+    const status = { observedGeneration: 1, keys: 1, lastAppliedTime: '2020-01-01T00:00:00Z', conditions };
+    await kube.patch(tree, { status }, 'status');
+  });
+
+  test('shows the columns, with the key or the prefix as the path', async () => {
+    const lines = (await kubectl('get', 'consulkv')).trim().split('\n');
+    const [header, single, treeLine] = lines.map(line => line.split(/ {2,}/));
+    expect(header).toEqual(['NAME', 'READY', 'REASON', 'PATH', 'KEYS', 'DRIFT', 'AGE']);
+    expect(single).toEqual(['single', 'kubectl/single', expect.any(String)]);
+    expect(treeLine).toEqual(['tree', 'True', 'Applied', 'kubectl/tree/', '1', 'False', expect.any(String)]);
+  });
+
+  test('shows the message and when it was last applied, if asked for more', async () => {
+    const wide = await kubectl('get', 'consulkv', 'tree', '-o', 'wide');
+    expect(wide).toMatch(/MESSAGE +LAST APPLIED/);
+    expect(wide).toMatch(/all is well +\d+y/);
+  });
+
+  test.each(['consul', 'ckv', 'consulkvs', 'consulkv'])('knows the resource as %s', async word => {
+    const names = await kubectl('get', word, '-o', 'name');
+    expect(names.trim().split('\n')).toEqual([
+      'consulkv.proconsul.dev/single',
+      'consulkv.proconsul.dev/tree',
+    ]);
+  });
+
+  test.each([
+    ['spec.key=kubectl/single', 'single'],
+    ['spec.prefix=kubectl/tree/', 'tree'],
+    ['spec.datacenter=dc1', 'tree'],
+  ])('selects by %s', async (selector, name) => {
+    const names = await kubectl('get', 'consulkv', '-o', 'name', '--field-selector', selector);
+    expect(names.trim()).toBe(`consulkv.proconsul.dev/${name}`);
+  });
+
+  test('can wait for Ready', async () => {
+    await expect(
+      kubectl('wait', '--for=condition=Ready', 'consulkv/tree', '--timeout=10s'),
+    ).resolves.toContain('met');
+  });
+});
+
+describe('kubectl explain', () => {
+  test('shows every field, also nested ones, without a default', async () => {
+    const fields = await kubectl('explain', 'consulkv.spec', '--recursive');
+    for (const name of [
+      'key',
+      'prefix',
+      'secretKeyRef',
+      'configMapRef',
+      'optional',
+      'flags',
+      'adoptionPolicy',
+    ]) {
+      expect(fields).toMatch(new RegExp(`^ +${name}\t<`, 'm'));
+    }
+    expect(fields).not.toContain('default:');
+  });
+
+  test('tells of a policy what its default is', async () => {
+    const text = await kubectl('explain', 'consulkv.spec.driftPolicy');
+    expect(text.replaceAll(/\s+/g, ' ')).toContain('Defaults to Correct.');
+  });
+});
+
+describe('written examples', async () => {
+  const page = await readFile(join(root, 'docs/spec/consulkv.md'), 'utf8');
+  const examples = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml = ''], place) => ({
+    place: place + 1,
+    yaml,
+  }));
+  const files = (await readdir(join(root, 'manifests/samples'))).filter(file => file.startsWith('consulkv-'));
+  const samples = files.map(file => ({ path: join(root, 'manifests/samples', file), file }));
+
+  test('are there', () => {
+    expect(examples.length).toBeGreaterThan(3);
+    expect(samples.length).toBeGreaterThan(3);
+  });
+
+  test.each(examples)('number $place of the page of ConsulKV is accepted', async ({ yaml }) => {
+    const documents = yaml.split(/^---$/m).length;
+    const accepted = await kube.applyYaml(yaml, namespace);
+    expect(accepted).toHaveLength(documents);
+  });
+
+  test.each(samples)('manifests/samples/$file is accepted', async ({ path }) => {
+    await expect(kubectl('apply', '--dry-run=server', '--validate=strict', '-f', path)).resolves.toContain(
+      'created',
+    );
+  });
+});
