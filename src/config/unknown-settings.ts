@@ -26,7 +26,6 @@ const SERVICE_LINK_URL = /^(tcp|udp|sctp):\/\/\S+:\d+$/;
  * Source: kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
 export function isServiceLink(name: string, value: string): boolean {
-  if (!name.startsWith(PREFIX)) return false;
   return SERVICE_LINK_NAME.test(name) || (name.endsWith('_PORT') && SERVICE_LINK_URL.test(value));
 }
 

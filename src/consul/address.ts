@@ -18,16 +18,11 @@ export interface ConsulAddress {
  */
 export function parseAddress(text: string, tlsConfigured: boolean): ConsulAddress {
   const trimmed = text.trim();
-  const url = URL.parse(
-    trimmed.includes('://') ? trimmed : `${tlsConfigured ? 'https' : 'http'}://${trimmed}`,
-  );
-  if (url === null || url.hostname === '') throw wrong('is not host:port or a URL');
-  if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw wrong('has to begin with http:// or https://');
-  if (url.username !== '' || url.password !== '') throw wrong('must not carry a user name or password');
-  if (url.search !== '' || url.hash !== '') throw wrong('must not carry a query or a fragment');
-  if (tlsConfigured && url.protocol === 'http:')
-    throw wrong('is http:// although TLS files are set: use https://');
+  const scheme = tlsConfigured ? 'https' : 'http';
+  const url = URL.parse(trimmed.includes('://') ? trimmed : `${scheme}://${trimmed}`);
+  if (url === null) throw wrong('is not host:port or a URL');
+  const problem = problemOf(url, tlsConfigured);
+  if (problem !== undefined) throw wrong(problem);
   return {
     origin: url.origin,
     basePath: url.pathname.replace(/\/+$/, ''),
@@ -36,11 +31,20 @@ export function parseAddress(text: string, tlsConfigured: boolean): ConsulAddres
   };
 }
 
+function problemOf(url: URL, tlsConfigured: boolean): string | undefined {
+  if (!['http:', 'https:'].includes(url.protocol)) return 'has to begin with http:// or https://';
+  if (url.username !== '' || url.password !== '') return 'must not carry a user name or password';
+  if (url.search !== '' || url.hash !== '') return 'must not carry a query or a fragment';
+  if (tlsConfigured && url.protocol === 'http:') return 'is http:// although TLS files are set: use https://';
+  return undefined;
+}
+
+/** Never quotes the address: somebody may have put a password into it. */
 function wrong(problem: string): ConsulError {
   return consulError('CONSUL_SETTINGS', `an address in CONSUL_HTTP_ADDR ${problem}`);
 }
 
-/** Several addresses of one Consul: stays with the one that works, moves on when it fails, and never moves back by itself. */
+/** Several addresses of one Consul: stays with the one that works and moves on when it fails, never back by itself. */
 export class AddressRing {
   readonly #addresses: readonly ConsulAddress[];
   #position = 0;

@@ -6,6 +6,7 @@
  * never be right (`wrap` in `agent/http.go`). So the texts have to be known, and contract tests hold them against a
  * real server.
  */
+import { clip } from '../core/conditions.ts';
 import { ConflictError, RetryableError, TerminalError } from '../core/errors.ts';
 import { CONSUL_ERROR_CODES, type ConsulErrorCode } from './error-codes.ts';
 
@@ -199,9 +200,7 @@ const MAX_QUOTED_CHARS = 200;
 /** The server's own words, in one line that can do no harm in a terminal. */
 function quote(text: string): string {
   const line = text.replace(/[\p{C}\p{Z}]+/gu, ' ').trim();
-  const chars = Array.from(line.slice(0, MAX_QUOTED_CHARS * 2));
-  if (chars.length === 0) return '';
-  return `: ${chars.length <= MAX_QUOTED_CHARS ? line : `${chars.slice(0, MAX_QUOTED_CHARS).join('')}…`}`;
+  return line === '' ? '' : `: ${clip(line, MAX_QUOTED_CHARS)}`;
 }
 
 /** A server that asks for an hour is not obeyed that long: the caller's own backoff goes on. */

@@ -8,9 +8,11 @@ export const MAX_KEY_BYTES = 512;
 /** Prefixes that belong to operators: owner records and private keys. */
 export const RESERVED_PREFIXES: readonly string[] = ['proconsul/', 'proconsul-private/'];
 
-/** C0, DEL and C1 controls, line separators, bidi controls, zero-width and byte-order marks, lone surrogates. */
-const UNPRINTABLE =
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]|\p{Cs}/u;
+/**
+ * Letters, marks, numbers, punctuation, symbols and the plain space: what Go's `unicode.IsPrint` prints. Consul's
+ * `/v1/kv` refuses any other character, `/v1/txn` takes it. Not a symbol in earnest: object and replacement marks.
+ */
+const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|[\ufffc\ufffd]/u;
 
 /**
  * Why `key` must not be written, in words for the user, or undefined when it may be.
@@ -19,7 +21,7 @@ const UNPRINTABLE =
 export function keyProblem(key: string): string | undefined {
   if (key === '') return 'is empty';
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) return `is longer than ${MAX_KEY_BYTES} bytes`;
-  if (UNPRINTABLE.test(key)) return 'has a control, bidi or invisible character';
+  if (UNPRINTABLE.test(key)) return 'has a control, bidi or otherwise unprintable character';
   if (key.includes('%')) return 'has a %';
   if (key.startsWith('/')) return 'starts with /';
   if (key.endsWith('/')) return 'ends in /';

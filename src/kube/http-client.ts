@@ -86,7 +86,8 @@ class HttpKubeClient implements KubeClient {
   async #attempt(request: KubeRequest, resend: number): Promise<unknown> {
     using deadline = this.#startDeadline(request);
     const { method, path } = request;
-    return traceRequest(
+    // Awaited, or the deadline would be taken off at once.
+    return await traceRequest(
       { method, path, server: this.#credentials.server, resend },
       (traceHeaders, answered) =>
         this.#explained(request, deadline, () =>

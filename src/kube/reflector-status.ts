@@ -7,6 +7,8 @@ export type RelistReason = 'start' | 'expired' | 'silent';
 export interface ReflectorState {
   /** A complete list has been taken in. Only then, and while not `unavailable`, does absence mean anything. */
   readonly synced: boolean;
+  /** A watch is open, so the store is as current as the connection. */
+  readonly watching: boolean;
   /** Set while the API server answers 404 (no such kind) or 403 (no right): what the store lacks is unknown. */
   readonly unavailable: { readonly code: string; readonly message: string } | undefined;
   /** The last failure, until a list or watch succeeds. */
@@ -27,6 +29,7 @@ export class ReflectorStatus {
   readonly #settled = Promise.withResolvers<void>();
   #state: ReflectorState = {
     synced: false,
+    watching: false,
     unavailable: undefined,
     lastError: undefined,
     lastContactAt: undefined,
@@ -66,7 +69,11 @@ export class ReflectorStatus {
   }
 
   watching(): void {
-    if (this.#state.lastError !== undefined) this.#change({ unavailable: undefined, lastError: undefined });
+    this.#change({ watching: true, unavailable: undefined, lastError: undefined });
+  }
+
+  watchEnded(): void {
+    this.#change({ watching: false });
   }
 
   failed(thrown: unknown): void {
@@ -74,7 +81,7 @@ export class ReflectorStatus {
     const status = kubeStatus(thrown);
     const refused = (status === 403 || status === 404) && isOurs(thrown);
     const unavailable = refused ? { code: thrown.code, message: thrown.message } : undefined;
-    this.#change({ lastError, ...(refused ? { unavailable } : {}) });
+    this.#change({ watching: false, lastError, ...(refused ? { unavailable } : {}) });
     if (refused) this.#settled.resolve();
   }
 

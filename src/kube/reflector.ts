@@ -139,6 +139,7 @@ class LoopingReflector<T extends KubeObject> implements Reflector {
     this.#watch = { openedAt: this.#options.clock.monotonic(), events: 0 };
     this.#status.watching();
     for await (const event of watch.events) this.#take(event);
+    this.#status.watchEnded();
     if (this.#watchedForMs() < SHORTEST_WATCH_MS)
       throw kubeError('KUBE_UNREACHABLE', 'API server ended a watch at once');
     if (this.#watchedForMs() >= HEALTHY_AFTER_MS) this.#failures = 0;

@@ -1,4 +1,5 @@
 import { context, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { AbortedError } from '../core/errors.ts';
 import { ATTRIBUTES, SCOPE } from '../telemetry/names.ts';
 import { isOurs, kubeStatus } from './errors.ts';
 import { urlTemplate } from './paths.ts';
@@ -49,8 +50,9 @@ function attributesOf({ method, path, server, resend }: TracedRequest): Record<s
   };
 }
 
-/** The status code when there is one, as the conventions ask; else our own code. */
+/** The status code when there is one, as the conventions ask; else our own code. What we cut short is no failure. */
 function recordFailure(span: Span, error: unknown): void {
+  if (error instanceof AbortedError) return;
   const status = kubeStatus(error);
   const code = isOurs(error) ? error.code : 'UNKNOWN';
   span.setAttribute(ATTRIBUTES.errorType, status === undefined ? code : String(status));

@@ -9,7 +9,6 @@ import type { Ledger } from '../ownership/ledger.ts';
 import type { LedgerSync } from '../ownership/ledger-sync.ts';
 import { listedNames } from '../ownership/record.ts';
 import { ensurePrivateKey } from '../ownership/private-key.ts';
-import type { KeyMirror } from '../reconcilers/kv/mirror.ts';
 import type { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
 
 const RETRY = { baseMs: 500, capMs: 10_000 };
@@ -21,7 +20,6 @@ export interface KnowledgeOptions {
   readonly fingerprinter: Fingerprinter;
   readonly ledger: Ledger;
   readonly ledgerSync: LedgerSync;
-  readonly mirror: KeyMirror;
   readonly watcher: KeyWatcher;
   readonly clock: Clock;
   readonly random: Random;
@@ -100,14 +98,13 @@ export class Knowledge {
   }
 
   async #loadOnce(): Promise<void> {
-    const { consul, gate, installId, fingerprinter, ledger, ledgerSync, mirror, watcher, signal } = this.#options;
+    const { consul, gate, installId, fingerprinter, ledger, ledgerSync, watcher, signal } = this.#options;
     const { datacenter } = await consul.agent.self({ signal });
     this.#datacenter = datacenter;
     fingerprinter.use(await ensurePrivateKey({ consul, gate, installId, signal, known: fingerprinter.key }));
-    mirror.forgetAll();
     await ledgerSync.load();
-    for (const record of ledger.records()) mirror.track(record.ref, new Set(listedNames(record).keys()));
-    await watcher.readAll();
+    const owned = [...ledger.records()].map(record => [record.ref, new Set(listedNames(record).keys())] as const);
+    await watcher.load(owned);
   }
 }
 

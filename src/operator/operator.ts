@@ -183,7 +183,6 @@ export function startOperator(options: OperatorOptions): Operator {
     fingerprinter,
     ledger,
     ledgerSync,
-    mirror,
     watcher,
     clock,
     random,
@@ -239,9 +238,21 @@ export function startOperator(options: OperatorOptions): Operator {
 
   void start();
   async function start(): Promise<void> {
-    await Promise.all([...kvWatches.values(), ...configMapWatches.values(), ...secretWatches.values()].map(({ settled }) => settled));
+    const watches = [...kvWatches.values(), ...configMapWatches.values(), ...secretWatches.values()];
+    await Promise.all(watches.map(({ settled }) => settled));
+    const known = knowledge.load();
+    // Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be.
+    await Promise.race([known, pause(clock, OUTAGE_GRACE_MS)]);
     if (signal.aborted) return;
-    workers = runWorkers({
+    workers = startWorkers();
+    await known;
+    if (signal.aborted) return;
+    watcher.follow();
+    await ledgerSync.follow();
+  }
+
+  function startWorkers(): Workers {
+    return runWorkers({
       queue,
       turn: counted,
       clock,
@@ -254,10 +265,6 @@ export function startOperator(options: OperatorOptions): Operator {
         activeChanged: () => commits.nudge(),
       },
     });
-    await knowledge.load();
-    if (signal.aborted) return;
-    await watcher.start();
-    await ledgerSync.follow();
   }
 
   return {
@@ -289,6 +296,10 @@ export function startOperator(options: OperatorOptions): Operator {
       await client.close();
     },
   };
+}
+
+function pause(clock: Clock, ms: number): Promise<void> {
+  return new Promise(resolve => void clock.after(ms, resolve));
 }
 
 function refOf({ metadata: { namespace = '', name } }: KubeObject): ResourceRef {

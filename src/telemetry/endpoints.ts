@@ -1,4 +1,4 @@
-import { type HttpServer, startHttpServer } from './http-server.ts';
+import { type HttpServer, type Page, startHttpServer } from './http-server.ts';
 import type { Logger } from './logger.ts';
 import { type Checks, probePage } from './probes.ts';
 import { PROMETHEUS_TEXT } from './prometheus.ts';
@@ -12,16 +12,18 @@ export interface EndpointOptions {
 }
 
 /**
- * Serves `/livez` and `/readyz`, both with `?verbose`, and `/healthz` as another name of `/livez`.
+ * Serves `/livez` and `/readyz`, both with `?verbose`, and `/healthz` as another name of `/livez`. The checks are
+ * asked for at each request, since there are more of them once the operator has started.
  *
  * @throws TerminalError `PORT_UNAVAILABLE`, naming the setting.
  */
 export async function serveProbes(
-  options: EndpointOptions & { readonly livez: Checks; readonly readyz: Checks },
+  options: EndpointOptions & { readonly livez: () => Checks; readonly readyz: () => Checks },
 ): Promise<HttpServer> {
   const { host, port, logger, livez, readyz } = options;
-  const alive = probePage('livez', livez);
-  const pages = { '/livez': alive, '/healthz': alive, '/readyz': probePage('readyz', readyz) };
+  const alive: Page = url => probePage('livez', livez())(url);
+  const ready: Page = url => probePage('readyz', readyz())(url);
+  const pages = { '/livez': alive, '/healthz': alive, '/readyz': ready };
   const server = await startHttpServer({ host, port, setting: 'PROCONSUL_PROBE_PORT', pages });
   logger.info({ port: server.port }, 'probes listening');
   return server;

@@ -12,7 +12,8 @@ export interface ControllerMetrics {
     readonly result: ReconcileResult | 'aborted';
     readonly failure?: ReconcileFailure;
   }) => void;
-  driftCorrected(): void;
+  /** Outside edits were put back. */
+  driftCorrected(count?: number): void;
 }
 
 /** client-go's workqueue metrics for one queue; the shape that `runtime/queue.ts` calls. */
@@ -122,7 +123,7 @@ export class Metrics {
           if (failure !== undefined) this.#failed(controller, failure);
         };
       },
-      driftCorrected: () => metrics.add('driftCorrected', 1, labels),
+      driftCorrected: (count = 1) => metrics.add('driftCorrected', count, labels),
     };
   }
 

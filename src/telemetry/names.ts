@@ -372,7 +372,7 @@ export const METRICS = {
     source: 'recorded',
     unit: '1',
     labels: ['controller'],
-    description: 'Reconciles that put an outside edit back.',
+    description: 'Keys or fields that had been changed from outside and were put back.',
   },
   resourceConditions: {
     name: 'proconsul_resource_condition',

@@ -28,8 +28,8 @@ export interface Telemetry {
   readonly tracing: boolean;
   /** All metrics in Prometheus' text format. */
   scrape(): Promise<string>;
-  /** Sends what is left, gives up what is not sent after 2 seconds. Never rejects. */
-  shutdown(): Promise<void>;
+  /** Sends what is left and gives up what is not sent in time, by default 2 seconds. Never rejects. */
+  shutdown(withinMs?: number): Promise<void>;
 }
 
 /**
@@ -55,7 +55,8 @@ export async function startTelemetry({ env, identity, logger, clock }: Telemetry
     metrics,
     tracing: traceExport !== undefined,
     scrape: () => metering.scrape(),
-    shutdown: () => (ended ??= shutDown({ metering, traceExport, clock, log })),
+    shutdown: (withinMs = SHUTDOWN_MS) =>
+      (ended ??= shutDown({ metering, traceExport, clock, log, withinMs })),
   };
 }
 
@@ -77,7 +78,7 @@ async function exportTraces(options: {
       sayOnce('export', suppressed =>
         log.warn({ err, suppressed }, 'collector takes no spans, they are dropped'),
       ),
-    onIgnoredSetting: setting => log.warn({ setting }, 'setting is not understood, the default is used'),
+    onIgnoredSetting: setting => log.warn({ setting }, 'setting is not supported, the default is used'),
   });
   // NodeSDK has put its own logger in place if OTEL_LOG_LEVEL is set: that one writes to the console.
   routeDiagnostics(log, sayOnce);
@@ -100,11 +101,12 @@ async function shutDown(parts: {
   readonly traceExport: TraceExport | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly withinMs: number;
 }): Promise<void> {
-  const { metering, traceExport, clock, log } = parts;
+  const { metering, traceExport, clock, log, withinMs } = parts;
   const flushed = Promise.allSettled([traceExport?.shutdown(), metering.shutdown()]).then(() => true);
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const cancel = clock.after(SHUTDOWN_MS, () => resolve(false));
+  const cancel = clock.after(withinMs, () => resolve(false));
   const inTime = await Promise.race([flushed, late]);
   cancel();
   diag.disable();

@@ -44,6 +44,10 @@ export function startTraceExport(options: TraceExportOptions): TraceExport {
   const setting = (name: string, otherwise: number): number =>
     positive(env, name, onIgnoredSetting) ?? otherwise;
   const maxQueueSize = setting('OTEL_BSP_MAX_QUEUE_SIZE', QUEUE_SPANS);
+  const protocol = ['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'].find(
+    name => env[name],
+  );
+  if (protocol !== undefined && env[protocol] !== 'grpc') onIgnoredSetting(protocol);
   const pipeline = new SpanPipeline({
     exporter: new OTLPTraceExporter({ concurrencyLimit: EXPORTS_IN_FLIGHT }),
     maxQueueSize,
@@ -69,7 +73,7 @@ export function startTraceExport(options: TraceExportOptions): TraceExport {
       return pipeline.pending;
     },
     shutdown: async () => {
-      for (const api of [trace, context, propagation, logs]) api.disable();
+      
       await sdk.shutdown();
     },
   };

@@ -1,4 +1,4 @@
-import { GROUP, VERSION } from '../api/v1alpha1/common.ts';
+import { API_VERSION, GROUP, VERSION } from '../api/v1alpha1/common.ts';
 import type { KindDefinition, PrinterColumn } from '../api/v1alpha1/definition.ts';
 import { structuralSchema } from './structural.ts';
 
@@ -39,7 +39,7 @@ function version(kind: KindDefinition): object {
         properties: {
           apiVersion: {
             type: 'string',
-            description: `Version of the schema of this object: ${GROUP}/${VERSION}.`,
+            description: `Version of the schema of this object: ${API_VERSION}.`,
           },
           kind: { type: 'string', description: `Kind of this object: ${kind.kind}.` },
           metadata: { type: 'object' },

@@ -18,7 +18,7 @@ export async function installCrds(kube: KubeApi): Promise<readonly KubeObject[]>
 async function install(kube: KubeApi, crd: KubeObject): Promise<KubeObject> {
   await kube.apply(crd);
   const what = `${crd.metadata.name} is established`;
-  const stored = await eventually(async () => (await established(kube, crd)) ?? false, { what });
+  const stored = await eventually(() => established(kube, crd), { what });
   const { group, versions, names } = stored['spec'];
   const [{ name: version }] = versions;
   await eventually(() => kube.call('GET', `/apis/${group}/${version}/${names.plural}?limit=1`), {
@@ -27,13 +27,15 @@ async function install(kube: KubeApi, crd: KubeObject): Promise<KubeObject> {
   return stored;
 }
 
-async function established(kube: KubeApi, crd: KubeObject): Promise<KubeObject | undefined> {
+async function established(kube: KubeApi, crd: KubeObject): Promise<KubeObject> {
   const stored = await kube.get(crd);
-  return isTrue(stored, 'Established') ? stored : undefined;
+  if (stored === undefined || !isTrue(stored, 'Established'))
+    throw new Error(JSON.stringify(stored?.['status']));
+  return stored;
 }
 
-export function isTrue(object: KubeObject | undefined, type: string): boolean {
+export function isTrue(object: KubeObject, type: string): boolean {
   const conditions: readonly { readonly type: string; readonly status: string }[] =
-    object?.['status']?.conditions ?? [];
+    object['status']?.conditions ?? [];
   return conditions.some(condition => condition.type === type && condition.status === 'True');
 }

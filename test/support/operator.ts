@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +24,8 @@ export interface OperatorOptions {
   readonly consulAddress: string;
   /** Further settings; `undefined` takes one away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** A command other than to run, such as `release`. */
+  readonly args?: readonly string[];
 }
 
 export interface Exit {
@@ -63,12 +65,12 @@ export class Operator {
 
   /** Spawns it; `ready()` waits. */
   static async start(options: OperatorOptions): Promise<Operator> {
-    const folder = await mkdtemp(join(tmpdir(), 'proconsul-operator-'));
+    const folder = mkdtempSync(join(tmpdir(), 'proconsul-operator-'));
     const watchdog = startWatchdog(folder);
     const kubeconfig = join(folder, 'kubeconfig');
-    const { server, caFile, token, consulAddress, env } = options;
+    const { server, caFile, token, consulAddress, env, args = [] } = options;
     await writeKubeconfig(kubeconfig, { server, token, ...(caFile !== undefined && { caFile }) });
-    const child = spawn(process.execPath, ['src/main.ts'], {
+    const child = spawn(process.execPath, ['src/main.ts', ...args], {
       cwd: root,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],

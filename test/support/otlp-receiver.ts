@@ -35,15 +35,22 @@ export class OtlpReceiver {
   readonly #server = new Server();
   readonly #listeners = new Set<() => void>();
   readonly spans: ReceivedSpan[] = [];
-  /** gRPC metadata of every export request that arrived. */
+  readonly metricNames = new Set<string>();
+  /** gRPC metadata of every export of spans that arrived. */
   readonly requests: Readonly<Record<string, unknown>>[] = [];
   mode: ReceiverMode;
   #port = 0;
 
   private constructor(mode: ReceiverMode) {
     this.mode = mode;
-    this.#server.addService(traceService(), {
+    this.#server.addService(service('otlp-traces.proto', 'trace', 'TraceService'), {
       Export: (call: Call, answer: Answer) => this.#take(call, answer),
+    });
+    this.#server.addService(service('otlp-metrics.proto', 'metrics', 'MetricsService'), {
+      Export: ({ request }: MetricsCall, answer: Answer) => {
+        for (const name of namesOf(request)) this.metricNames.add(name);
+        answer(null, {});
+      },
     });
   }
 
@@ -94,6 +101,7 @@ export class OtlpReceiver {
 }
 
 type Call = ServerUnaryCall<ExportRequest, object>;
+type MetricsCall = ServerUnaryCall<MetricsRequest, object>;
 type Answer = sendUnaryData<object>;
 
 interface WireValue {
@@ -115,6 +123,11 @@ interface WireSpan {
   readonly links: readonly { readonly traceId: Buffer; readonly spanId: Buffer }[];
   readonly status?: { readonly code: number; readonly message: string } | null;
 }
+interface MetricsRequest {
+  readonly resourceMetrics: readonly {
+    readonly scopeMetrics: readonly { readonly metrics: readonly { readonly name: string }[] }[];
+  }[];
+}
 interface ExportRequest {
   readonly resourceSpans: readonly {
     readonly resource?: { readonly attributes: WireAttributes };
@@ -122,16 +135,17 @@ interface ExportRequest {
   }[];
 }
 
-function traceService(): ServiceClientConstructor['service'] {
-  const definition = loadSync(fileURLToPath(new URL('otlp.proto', import.meta.url)), {
-    longs: Number,
-    oneofs: true,
-    defaults: true,
-  });
+function service(file: string, signal: string, name: string): ServiceClientConstructor['service'] {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const definition = loadSync(path, { longs: Number, oneofs: true, defaults: true });
   const root = loadPackageDefinition(definition) as unknown as {
-    opentelemetry: { proto: { collector: { trace: { v1: { TraceService: ServiceClientConstructor } } } } };
+    opentelemetry: {
+      proto: { collector: { [signal: string]: { v1: Record<string, ServiceClientConstructor> } } };
+    };
   };
-  return root.opentelemetry.proto.collector.trace.v1.TraceService.service;
+  const constructor = root.opentelemetry.proto.collector[signal]?.v1[name];
+  if (constructor === undefined) throw new Error(`${file} has no ${name}`);
+  return constructor.service;
 }
 
 function bind(server: Server): Promise<number> {
@@ -162,6 +176,11 @@ function spansOf({ resourceSpans }: ExportRequest): ReceivedSpan[] {
       })),
     ),
   );
+}
+
+function namesOf({ resourceMetrics }: MetricsRequest): string[] {
+  const scopes = resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics);
+  return scopes.flatMap(({ metrics }) => metrics.map(({ name }) => name));
 }
 
 function attributesOf(attributes: WireAttributes): Attributes {

@@ -107,6 +107,6 @@ function flow({ outer, inner }: Link): void {
 
 /** A reset on one side is a reset on the other; after a plain end what is still on its way is delivered first. */
 function endTogether(one: Socket, other: Socket): void {
-  one.once('error', () => other.resetAndDestroy());
+  one.on('error', () => other.resetAndDestroy());
   one.once('close', () => other.destroySoon());
 }

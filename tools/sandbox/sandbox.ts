@@ -16,6 +16,8 @@ export interface Sandbox extends Kubernetes {
   readonly consul: Consul;
   /** `http://127.0.0.1:<port>`, as for `CONSUL_HTTP_ADDR`. */
   readonly consulAddress: string;
+  /** Makes another process group of the caller's end with the sandbox, whichever way that ends. */
+  guard(processGroup: number): void;
   close(): Promise<void>;
 }
 
@@ -36,7 +38,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       startKubernetes(workspace, binaries, options.kubernetes),
       startConsul(workspace, binaries.consul, options.consul),
     ]);
-    return { ...kubernetes, consul, consulAddress: consul.address };
+    const guard = (processGroup: number): void => workspace.watchdog.guard(processGroup);
+    return { ...kubernetes, consul, consulAddress: consul.address, guard };
   });
 }
 

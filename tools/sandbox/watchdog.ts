@@ -27,9 +27,9 @@ while read -r verb group; do
   esac
 done
 for g in $groups; do kill -s KILL -- "-$g" 2>/dev/null; done
+tries=0
 for g in $groups; do
-  tries=0
-  while kill -s 0 -- "-$g" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.02; tries=$((tries + 1)); done
+  while kill -s 0 -- "-$g" 2>/dev/null && [ $tries -lt 25 ]; do sleep 0.02; tries=$((tries + 1)); done
 done
 tries=0
 until rm -rf -- "$1" 2>/dev/null || [ $tries -ge 50 ]; do sleep 0.1; tries=$((tries + 1)); done

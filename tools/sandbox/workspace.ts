@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { claimPorts, type PortBlock } from './ports.ts';
@@ -16,7 +16,8 @@ export interface Workspace {
 }
 
 export async function createWorkspace(): Promise<Workspace> {
-  const folder = await mkdtemp(join(tmpdir(), 'proconsul-'));
+  // In one tick: a folder the watchdog does not know of would stay behind.
+  const folder = mkdtempSync(join(tmpdir(), 'proconsul-'));
   const watchdog = startWatchdog(folder);
   const ports = await claimPorts(Math.random());
   let closing = false;

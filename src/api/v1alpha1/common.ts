@@ -14,9 +14,6 @@ export const FINALIZER = 'proconsul.dev/finalizer';
 /** Any new value asks for a reconcile now; `status.lastHandledReconcileAt` echoes it. */
 export const ANNOTATION_RECONCILE_AT = 'proconsul.dev/reconcile-at';
 
-/** W3C trace context of the caller, in the order they are looked at. Read, never written. */
-export const TRACE_ANNOTATIONS = ['tracing.k8s.io/traceparent', 'traceparent'] as const;
-
 /** Condition types, with what each tells. `Reconciling` and `Stalled` are present only while True (kstatus). */
 export const CONDITION_TYPES = {
   Ready:
@@ -26,8 +23,6 @@ export const CONDITION_TYPES = {
   Drifted:
     'True: somebody changed in Consul what this resource owns, and driftPolicy leaves it so; the message names what differs. False otherwise.',
 } as const;
-
-export type ConditionType = keyof typeof CONDITION_TYPES;
 
 /** Every reason an Event can carry, with what it tells. */
 export const EVENT_REASONS = {

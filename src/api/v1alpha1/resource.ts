@@ -15,7 +15,7 @@ const metadataSchema = z.object({
 });
 
 /** The part of `metadata` that the operator reads. */
-export type ResourceMeta = Readonly<z.output<typeof metadataSchema>>;
+type ResourceMeta = Readonly<z.output<typeof metadataSchema>>;
 
 /** One custom resource as the operator reads it. */
 export interface Resource<Spec, Status extends CommonStatus> {
@@ -44,7 +44,7 @@ export type Parsed<Spec, Status extends CommonStatus> =
       readonly status: Partial<Status>;
     };
 
-export interface ResourceReader<Spec, Status extends CommonStatus> {
+interface ResourceReader<Spec, Status extends CommonStatus> {
   readonly spec: (raw: unknown) => ParsedSpec<Spec>;
   readonly status: z.ZodType<Status>;
 }

@@ -13,8 +13,8 @@ const PAUSE_PER_LOOK = 4;
 const SWEEP_MS = 10_000;
 /** Asking a folder for its index costs about as much as reading this many keys. */
 const KEYS_PER_INDEX_CHECK = 64;
-/** From here on one recursive read is cheaper than transactions of 128 reads, if the folder is mostly ours. */
-const RECURSE_FROM_KEYS = 512;
+/** From here on one recursive read is cheaper than transactions of reads, if the folder is mostly ours. */
+const RECURSE_FROM_KEYS = 8;
 const MAX_STRANGERS_RATIO = 4;
 
 export interface KeyWatcherOptions {
@@ -40,24 +40,19 @@ export class KeyWatcher {
   /** Prefixes where most keys are not ours: a recursive read would fetch too much. */
   readonly #crowded = new Set<string>();
   #watched = new WatchedPrefixes();
+  #isFollowing = false;
 
   constructor(options: KeyWatcherOptions) {
     this.#options = options;
   }
 
-  /** Reads all tracked keys once, then keeps watching them until the signal aborts. */
-  async start(): Promise<void> {
+  /** Reads all keys of these resources anew, whatever was believed of them. */
+  async load(owned: Iterable<readonly [ResourceRef, ReadonlySet<string>]>): Promise<void> {
     const { mirror } = this.#options;
-    this.#watched = WatchedPrefixes.choose(mirror.keys());
-    for (const key of mirror.keys()) this.#tree.add(key);
-    await this.readAll();
-    this.#syncLoops();
-    void this.#sweepForEver();
-  }
-
-  /** Reads every tracked key again, whatever is believed of it. */
-  async readAll(): Promise<void> {
-    const { mirror } = this.#options;
+    mirror.forgetAll();
+    for (const [ref, keys] of owned) this.#trackKeys(ref, keys);
+    if (this.#isFollowing) this.#watched.include(mirror.keys());
+    else this.#watched = WatchedPrefixes.choose(mirror.keys());
     this.#tree.forgetIndexes();
     for (const prefix of this.#watched.prefixes) {
       const folder = this.#tree.find(prefix);
@@ -66,13 +61,24 @@ export class KeyWatcher {
     await this.#read([...mirror.keys()].filter(key => !this.#watched.covers(key)));
   }
 
+  /** Watches from now on, until the signal aborts. */
+  follow(): void {
+    this.#isFollowing = true;
+    this.#syncLoops();
+    void this.#sweepForEver();
+  }
+
   /** Makes the keys a resource declares or owns part of the watch. */
   track(ref: ResourceRef, keys: ReadonlySet<string>): void {
+    this.#trackKeys(ref, keys);
+    if (this.#watched.include(keys)) this.#syncLoops();
+  }
+
+  #trackKeys(ref: ResourceRef, keys: ReadonlySet<string>): void {
     const { mirror } = this.#options;
     const before = mirror.trackedBy(ref);
     for (const key of mirror.track(ref, keys)) this.#tree.add(key);
     for (const key of before) if (!mirror.has(key)) this.#tree.remove(key);
-    if (this.#watched.include(keys)) this.#syncLoops();
   }
 
   /** Whether an outside change of these keys is seen at once, or by the sweep. */
@@ -94,6 +100,7 @@ export class KeyWatcher {
   /** Starts a loop for every watched prefix that has none and ends those of prefixes that were widened. */
   #syncLoops(): void {
     const { signal } = this.#options;
+    if (!this.#isFollowing) return;
     const wanted = new Set(this.#watched.prefixes);
     for (const [prefix, loop] of this.#loops) {
       if (wanted.has(prefix)) continue;

@@ -292,7 +292,7 @@ const values: readonly SpecCase[] = [
     says: 'a value in binaryData is of 350,000 bytes at most when decoded',
     message: `values in binaryData must be at most ${LIMIT} bytes when decoded`,
     field: 'spec.binaryData',
-    kept: tree({ binaryData: { a: bytesToBase64(LIMIT) } }),
+    kept: tree({ binaryData: { a: bytesToBase64(LIMIT), b: bytesToBase64(LIMIT - 1) } }),
     broken: tree({ binaryData: { a: bytesToBase64(LIMIT + 1) } }),
   },
   {

@@ -5,7 +5,14 @@ test.each([
   ['127.0.0.1:8500', false, 'http://127.0.0.1:8500', '127.0.0.1', 8500, ''],
   [' consul.example:8500 ', false, 'http://consul.example:8500', 'consul.example', 8500, ''],
   ['https://consul.example', false, 'https://consul.example', 'consul.example', 443, ''],
-  ['http://consul.example/behind/proxy/', false, 'http://consul.example', 'consul.example', 80, '/behind/proxy'],
+  [
+    'http://consul.example/behind/proxy/',
+    false,
+    'http://consul.example',
+    'consul.example',
+    80,
+    '/behind/proxy',
+  ],
   ['[::1]:8501', true, 'https://[::1]:8501', '::1', 8501, ''],
   ['consul.example:8501', true, 'https://consul.example:8501', 'consul.example', 8501, ''],
 ])('%s with TLS %s is %s', (text, tls, origin, host, port, basePath) => {

@@ -12,10 +12,16 @@ import {
 } from '../../../src/consul/errors.ts';
 import { ConflictError, RetryableError, TerminalError } from '../../../src/core/errors.ts';
 
-const READ = { address: 'http://consul:8500', datacenter: undefined, operation: 'GET /v1/kv/{key}', writes: false };
+const READ = {
+  address: 'http://consul:8500',
+  datacenter: undefined,
+  operation: 'GET /v1/kv/{key}',
+  writes: false,
+};
 const WRITE = { ...READ, operation: 'PUT /v1/txn', writes: true };
 
-const refused = (status: number, text: string, retryAfter?: string) => refusal({ status, text, retryAfter }, WRITE);
+const refused = (status: number, text: string, retryAfter?: string) =>
+  refusal({ status, text, retryAfter }, WRITE);
 
 describe('an answer with another status', () => {
   test.each([
@@ -45,7 +51,13 @@ describe('an answer with another status', () => {
     [500, 'Invalid Session TTL 1000000000, must be between', 'CONSUL_INVALID', TerminalError, false],
     [500, 'invalid key name, leading/trailing spaces', 'CONSUL_INVALID', TerminalError, false],
     [500, 'At least one source is required', 'CONSUL_INVALID', TerminalError, false],
-    [500, 'service "q" has protocol "tcp", which is incompatible with L7', 'CONSUL_DEPENDENCY', RetryableError, false],
+    [
+      500,
+      'service "q" has protocol "tcp", which is incompatible with L7',
+      'CONSUL_DEPENDENCY',
+      RetryableError,
+      false,
+    ],
     [500, 'rpc error making call: Permission denied', 'CONSUL_DENIED', RetryableError, false],
     [500, 'something quite new', 'CONSUL_SERVER_ERROR', RetryableError, true],
     [500, '<html>invalid</html>', 'CONSUL_BAD_REPLY', RetryableError, true],
@@ -61,7 +73,9 @@ describe('an answer with another status', () => {
   });
 
   test('of a read has no unknown outcome', () => {
-    expect(refusal({ status: 500, text: 'EOF', retryAfter: undefined }, READ)).toMatchObject({ outcomeUnknown: false });
+    expect(refusal({ status: 500, text: 'EOF', retryAfter: undefined }, READ)).toMatchObject({
+      outcomeUnknown: false,
+    });
   });
 
   test('asks for a pause, within bounds', () => {
@@ -73,16 +87,20 @@ describe('an answer with another status', () => {
 
 describe('a message', () => {
   test('names server, datacenter and request, quotes Consul and ends in the way out', () => {
-    const error = refusal({ status: 403, text: 'ACL not found', retryAfter: undefined }, { ...WRITE, datacenter: 'dc7' });
+    const error = refusal(
+      { status: 403, text: 'ACL not found', retryAfter: undefined },
+      { ...WRITE, datacenter: 'dc7' },
+    );
     expect(error.message).toBe(
       `Consul at http://consul:8500 (datacenter dc7) answered PUT /v1/txn with 403: ACL not found. ${CONSUL_ERROR_CODES.CONSUL_DENIED.wayOut}`,
     );
   });
 
   test('quotes at most 200 characters in one harmless line', () => {
-    const { message } = refused(500, `\u001b[31m\u202e\u0000${'é😀'.repeat(300)}\r\nmore`);
+    const { message } = refused(500, `\u001b\u202e\u0000${'é😀'.repeat(300)}\r\nmore`);
+    const quoted = message.slice(message.indexOf('é'), message.indexOf('…') + 1);
     expect(message).not.toMatch(/[\p{C}\r\n]/u);
-    expect(Array.from(message.slice(message.indexOf('é'), message.indexOf('…')))).toHaveLength(200);
+    expect(Array.from(quoted)).toHaveLength(200);
   });
 });
 
@@ -140,12 +158,15 @@ describe('an error of a transaction', () => {
   });
 });
 
-test.each(Object.entries(CONSUL_ERROR_CODES))('%s makes an error of the class its table names', (code, { effect, reason }) => {
-  const error = consulError(code as ConsulErrorCode, 'it broke');
-  const type = { retry: RetryableError, conflict: ConflictError, stop: TerminalError }[effect];
-  expect(error).toBeInstanceOf(type);
-  expect(error).toMatchObject({ code, reason });
-});
+test.each(Object.entries(CONSUL_ERROR_CODES))(
+  '%s makes an error of the class its table names',
+  (code, { effect, reason }) => {
+    const error = consulError(code as ConsulErrorCode, 'it broke');
+    const type = { retry: RetryableError, conflict: ConflictError, stop: TerminalError }[effect];
+    expect(error).toBeInstanceOf(type);
+    expect(error).toMatchObject({ code, reason });
+  },
+);
 
 test('an overloaded server is no outage, a refusal neither', () => {
   expect(isOutage(refused(429, ''))).toBe(false);

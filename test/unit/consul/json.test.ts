@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { encodeJson, parseJson } from '../../../src/consul/json.ts';
 
@@ -9,7 +9,7 @@ test.each([
   ['the last safe integer stays a number', '[9007199254740991]', [9007199254740991]],
   ['the first unsafe one does not', '[9007199254740992]', [9007199254740992n]],
   ['digits in a string are left alone', '["18446744073709551615"]', ['18446744073709551615']],
-  ['a fraction with many digits stays a number', '[0.12345678901234567]', [0.12345678901234567]],
+  ['a fraction with many digits stays a number', '[0.1234567890123456]', [0.1234567890123456]],
 ])('%s', (_, text, value) => {
   expect(parseJson(text)).toEqual(value);
 });

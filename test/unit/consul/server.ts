@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createConsulClient, type ConsulClient, type ConsulClientOptions } from '../../../src/consul/client.ts';
-import { systemClock } from '../../../src/runtime/system-clock.ts';
 
 export interface SeenRequest {
   readonly method: string;
@@ -17,6 +15,7 @@ export type Respond = (request: SeenRequest, response: ServerResponse) => void;
 export class FakeServer implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   readonly #server = createServer((request, response) => void this.#answer(request, response));
+  #port = 0;
   readonly #connections = { open: 0, peak: 0 };
   #respond: Respond;
 
@@ -35,11 +34,12 @@ export class FakeServer implements AsyncDisposable {
     const server = new FakeServer(respond);
     server.#server.listen(0, '127.0.0.1');
     await once(server.#server, 'listening');
+    server.#port = (server.#server.address() as AddressInfo).port;
     return server;
   }
 
   get address(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   get connections(): { readonly open: number; readonly peak: number } {
@@ -74,7 +74,11 @@ export const READ_HEADERS = {
   'x-consul-default-acl-policy': 'allow',
 };
 
-export function answer(status: number, body: string, headers: Record<string, string> = READ_HEADERS): Respond {
+export function answer(
+  status: number,
+  body: string,
+  headers: Record<string, string> = READ_HEADERS,
+): Respond {
   return (_, response) => {
     response.writeHead(status, headers).end(body);
   };
@@ -82,16 +86,16 @@ export function answer(status: number, body: string, headers: Record<string, str
 
 /** As Consul sends it; `change` makes it something else. */
 export function entryJson(change: Readonly<Record<string, unknown>> = {}): string {
-  const entry = { Key: 'k', Value: 'aGk=', Flags: 0, CreateIndex: 5, ModifyIndex: 7, LockIndex: 0, ...change };
+  const entry = {
+    Key: 'k',
+    Value: 'aGk=',
+    Flags: 0,
+    CreateIndex: 5,
+    ModifyIndex: 7,
+    LockIndex: 0,
+    ...change,
+  };
   return JSON.stringify([entry]);
-}
-
-export function aClient(
-  addresses: readonly string[],
-  options: Partial<ConsulClientOptions> = {},
-): ConsulClient & AsyncDisposable {
-  const client = createConsulClient({ addresses, clock: systemClock, ...options });
-  return { ...client, [Symbol.asyncDispose]: () => client.close() };
 }
 
 /** A port of loopback where nobody listens. */
@@ -101,5 +105,3 @@ export async function closedAddress(): Promise<string> {
   await server[Symbol.asyncDispose]();
   return address;
 }
-
-export const signal = new AbortController().signal;

@@ -58,6 +58,15 @@ afterEach(async () => {
 
 const put = (path: string, body = '') =>
   http(proxy.url, path, { method: 'PUT', body, headers: { authorization: 'Bearer t' } });
+/** An answer that stays open; what fails does so on the answer, which the test watches. */
+async function openStream(): Promise<{ answer: IncomingMessage; leave: () => void }> {
+  const call = request(`${proxy.url}/stream`).end();
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  call.on('error', () => {});
+  return { answer, leave: () => call.destroy() };
+}
+const streamEnded = () =>
+  eventually(() => upstream.streams[0]?.closed ?? false, { what: 'the stream ended at the server' });
 /** The code of the failure, or the status: settled either way. */
 const outcome = (reply: Promise<{ status: number }>) =>
   reply.then(
@@ -85,8 +94,7 @@ describe('without a rule', () => {
   });
 
   test('it streams: headers before the first byte, each piece when it comes, the end of a server as an end', async () => {
-    const call = request(`${proxy.url}/stream`).end();
-    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    const { answer } = await openStream();
     for (const piece of ['one', 'two']) {
       upstream.streams[0]?.write(piece);
       expect(String((await once(answer, 'data'))[0])).toBe(piece);
@@ -96,10 +104,9 @@ describe('without a rule', () => {
   });
 
   test('a client that leaves a stream leaves it at the server too', async () => {
-    const call = request(`${proxy.url}/stream`).end();
-    await once(call, 'response');
-    call.on('error', () => {}).destroy();
-    await once(upstream.streams[0] as ServerResponse, 'close');
+    const { leave } = await openStream();
+    leave();
+    await streamEnded();
   });
 });
 
@@ -206,8 +213,7 @@ describe('a rule', () => {
 
 describe('the network', () => {
   test('frozen, it accepts connections and lets no byte through; thawed, everything arrives', async () => {
-    const call = request(`${proxy.url}/stream`).end();
-    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    const { answer, leave } = await openStream();
     proxy.network.freeze();
     upstream.streams[0]?.write('during');
     const second = put('/', 'second');
@@ -224,26 +230,24 @@ describe('the network', () => {
     proxy.network.thaw();
     expect(String((await data)[0])).toBe('during');
     expect(await second).toMatchObject({ status: 201 });
-    call.on('error', () => {}).destroy();
+    leave();
   });
 
   test('cut, every open connection is reset and new ones work', async () => {
-    const calls = ['/stream', '/stream'].map(path => request(proxy.url + path).end());
-    const answers = (await Promise.all(calls.map(call => once(call, 'response')))) as [IncomingMessage][];
-    const ends = answers.map(([answer]) => once(answer, 'error'));
+    const streams = await Promise.all([openStream(), openStream()]);
+    const ends = streams.map(({ answer }) => once(answer, 'error'));
     proxy.network.cutAll();
     expect(await Promise.all(ends)).toMatchObject([[{ code: 'ECONNRESET' }], [{ code: 'ECONNRESET' }]]);
     expect(await put('/')).toMatchObject({ status: 201 });
   });
 
   test('single requests can be cut', async () => {
-    const call = request(`${proxy.url}/stream`).end();
-    const [answer] = (await once(call, 'response')) as [IncomingMessage];
+    const { answer } = await openStream();
     const end = once(answer, 'error');
     expect(proxy.cut(r => r.path === '/other')).toBe(0);
     expect(proxy.cut(r => r.path === '/stream')).toBe(1);
     expect(await end).toMatchObject([{ code: 'ECONNRESET' }]);
-    await once(upstream.streams[0] as ServerResponse, 'close');
+    await streamEnded();
   });
 
   test('refusing, it takes no connection; accepting again, it is on the same port', async () => {

@@ -25,8 +25,8 @@ beforeEach(() => {
 afterEach(() => Promise.all(servers.map(server => server.close())));
 
 async function probes({ port = 0, failure = undefined as string | undefined } = {}): Promise<HttpServer> {
-  const livez = { loop: () => undefined };
-  const readyz = { caches: () => failure };
+  const livez = () => ({ loop: () => undefined });
+  const readyz = () => ({ caches: () => failure });
   const server = await serveProbes({ host, port, logger, livez, readyz });
   servers.push(server);
   return server;

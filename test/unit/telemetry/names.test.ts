@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { ATTRIBUTES, LOG_FIELDS, METRICS, type MetricDefinition } from '../../../src/telemetry/names.ts';
+import {
+  ATTRIBUTES,
+  LOG_FIELDS,
+  METRICS,
+  type MetricDefinition,
+  RECONCILE_RESULTS,
+} from '../../../src/telemetry/names.ts';
 
 const definitions: readonly MetricDefinition[] = Object.values(METRICS);
 
@@ -13,6 +19,32 @@ test('no two metrics share a name', () => {
 test('no two attributes share a name', () => {
   const names = Object.values(ATTRIBUTES);
   expect(new Set(names).size).toBe(names.length);
+});
+
+test("has controller-runtime's and client-go's names and labels, as their dashboards query them", () => {
+  const labelsOf = Object.fromEntries(definitions.map(({ name, labels }) => [name, labels]));
+  expect(labelsOf).toMatchObject({
+    controller_runtime_reconcile_total: ['controller', 'result'],
+    controller_runtime_reconcile_errors_total: ['controller'],
+    controller_runtime_terminal_reconcile_errors_total: ['controller'],
+    controller_runtime_reconcile_panics_total: ['controller'],
+    controller_runtime_reconcile_timeouts_total: ['controller'],
+    controller_runtime_reconcile_time_seconds: ['controller'],
+    controller_runtime_max_concurrent_reconciles: ['controller'],
+    controller_runtime_active_workers: ['controller'],
+    workqueue_depth: ['name', 'controller', 'priority'],
+    workqueue_adds_total: ['name', 'controller'],
+    workqueue_queue_duration_seconds: ['name', 'controller'],
+    workqueue_work_duration_seconds: ['name', 'controller'],
+    workqueue_unfinished_work_seconds: ['name', 'controller'],
+    workqueue_longest_running_processor_seconds: ['name', 'controller'],
+    workqueue_retries_total: ['name', 'controller'],
+    rest_client_requests_total: ['code', 'method', 'host'],
+    rest_client_request_duration_seconds: ['verb', 'host'],
+  });
+  expect(METRICS.reconcileTime.buckets).toHaveLength(40);
+  expect(METRICS.queueWait.buckets).toHaveLength(12);
+  expect([...RECONCILE_RESULTS]).toEqual(['success', 'error', 'requeue', 'requeue_after']);
 });
 
 describe.each(definitions)('$name', ({ name, kind, unit, labels, buckets }) => {

@@ -1,0 +1,108 @@
+/**
+ * Who may import whom, written once: `import-directions.test.ts` holds every file of src/ to it, and ARCHITECTURE.md shows
+ * what `directionsBlock` makes of it. A layer is a folder of src/; `main` is the files at its top.
+ */
+export interface Layer {
+  readonly name: string;
+  /** Layers it may use. */
+  readonly uses: readonly string[];
+  /** Layers of which it may know the types only: the interfaces it is handed. */
+  readonly knows?: readonly string[];
+}
+
+export const LAYERS: readonly Layer[] = [
+  { name: 'core', uses: [] },
+  { name: 'api', uses: ['core'] },
+  { name: 'config', uses: ['core'] },
+  { name: 'telemetry', uses: ['core'] },
+  { name: 'consul', uses: ['core'] },
+  { name: 'kube', uses: ['core', 'api'] },
+  { name: 'commit', uses: ['core', 'consul'] },
+  { name: 'ownership', uses: ['core', 'consul', 'commit'] },
+  { name: 'election', uses: ['core'], knows: ['consul', 'commit'] },
+  { name: 'runtime', uses: ['core', 'api'], knows: ['kube'] },
+  {
+    name: 'reconcilers',
+    uses: ['core', 'api', 'consul', 'commit', 'ownership'],
+    knows: ['kube', 'runtime'],
+  },
+  {
+    name: 'operator',
+    uses: [
+      'core',
+      'api',
+      'telemetry',
+      'consul',
+      'kube',
+      'commit',
+      'ownership',
+      'election',
+      'runtime',
+      'reconcilers',
+    ],
+    knows: ['config'],
+  },
+  {
+    name: 'main',
+    uses: ['core', 'config', 'telemetry', 'consul', 'kube', 'election', 'runtime', 'operator'],
+  },
+  { name: 'tools', uses: ['core', 'api', 'config', 'telemetry', 'consul', 'kube'] },
+];
+
+/** Constants alone, so open to every layer; not to pure files. */
+export const OPEN_TO_ALL = 'telemetry/names.ts';
+
+/** The only file outside of src/ that is read from it, for the version. */
+export const OUTSIDE = { file: '../package.json', readBy: 'version.ts' } as const;
+
+/**
+ * Files that decide and do nothing else, so that they can be tested by tables: they use nothing but core, api and
+ * one another, know types of everything, and neither wait, nor log, nor read a clock, nor draw a random number.
+ */
+export const PURE_FILES: readonly string[] = [
+  'reconcilers/*/desire.ts',
+  'reconcilers/*/plan.ts',
+  'reconcilers/*/report.ts',
+  'election/state.ts',
+  'ownership/record.ts',
+  'consul/types.ts',
+];
+export const PURE_LAYERS: readonly string[] = ['core', 'api'];
+
+/** A package and where it may be imported: a folder, which ends in `/`, or a file. */
+export interface PackageOwners {
+  readonly name: string;
+  readonly owners: readonly string[];
+}
+
+export const PACKAGES: readonly PackageOwners[] = [
+  { name: 'undici', owners: ['consul/transport.ts', 'kube/transport.ts'] },
+  { name: '@kubernetes/client-node', owners: ['kube/'] },
+  { name: 'zod', owners: ['api/', 'config/', 'consul/', 'tools/'] },
+  { name: 'pino', owners: ['telemetry/'] },
+  {
+    name: '@opentelemetry/api',
+    owners: LAYERS.filter(({ name }) => !['core', 'api', 'config'].includes(name)).map(
+      ({ name }) => `${name}/`,
+    ),
+  },
+  { name: '@opentelemetry/*', owners: ['telemetry/'] },
+  { name: 'yaml', owners: ['tools/'] },
+];
+
+/** What changes Consul reaches it through one place. */
+export const WRITE_SIDE = {
+  names: ['ConsulWrites', 'TxnWrites', 'createTxnWrites'],
+  of: 'consul/',
+  openTo: ['consul/', 'commit/', 'election/'],
+} as const;
+
+/** The list as ARCHITECTURE.md shows it, in a block fenced as `import-directions`. */
+export function directionsBlock(): string {
+  const width = Math.max(...LAYERS.map(({ name }) => name.length));
+  const lines = LAYERS.map(({ name, uses, knows = [] }) => {
+    const types = knows.length === 0 ? '' : `; types of ${knows.join(', ')}`;
+    return `${name.padEnd(width)} -> ${uses.join(', ') || 'nothing'}${types}`;
+  });
+  return ['```import-directions', ...lines, '```'].join('\n');
+}
