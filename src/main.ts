@@ -62,7 +62,7 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
   });
   logger.info({ port: servers.probes.port }, 'probes listening');
   logger.info({ port: servers.metrics.port }, 'metrics listening');
-  stopOnSignal(state, servers, telemetry, logger);
+  stopOnSignal(state, telemetry, logger);
 
   const installId = await identify(config, client, namespace);
   const log = logger.child({ installId });
@@ -124,7 +124,7 @@ async function listen(config: Config, telemetry: Telemetry, state: ProcessState,
   return { probes, metrics };
 }
 
-function stopOnSignal(state: ProcessState, servers: Servers, telemetry: Telemetry, logger: Logger): void {
+function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger): void {
   const steps = shutdownSteps({
     unready: () => {
       state.stopping = true;
@@ -132,12 +132,10 @@ function stopOnSignal(state: ProcessState, servers: Servers, telemetry: Telemetr
     stopIntake: () => state.operator?.stopIntake(),
     drain: async signal => state.operator?.drain(signal),
     abort: async signal => state.operator?.abort(signal),
+    // There is no election yet, so nobody waits for a lock.
+    releaseLock: async () => {},
     flush: async signal => {
       await Promise.all([state.operator?.flush(signal), telemetry.shutdown()]);
-    },
-    releaseLock: async () => {
-      await state.operator?.close();
-      await Promise.all([servers.probes.close(), servers.metrics.close()]);
     },
   });
   installShutdown({

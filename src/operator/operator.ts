@@ -61,7 +61,6 @@ export interface Operator {
   drain(signal: AbortSignal): Promise<void>;
   abort(signal: AbortSignal): Promise<void>;
   flush(signal: AbortSignal): Promise<void>;
-  close(): Promise<void>;
 }
 
 /** Puts the operator together and starts it. It works whatever is missing, and says in its probes what is. */
@@ -288,13 +287,6 @@ export function startOperator(options: OperatorOptions): Operator {
       await workers?.drain(budget);
     },
     flush: budget => events.flush(budget),
-    async close() {
-      stopping.abort();
-      queue.shutDown();
-      await Promise.all([...kvWatches.values(), ...configMapWatches.values(), ...secretWatches.values()].map(watch => watch.close()));
-      await consul.close();
-      await client.close();
-    },
   };
 }
 

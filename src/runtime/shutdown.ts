@@ -20,10 +20,10 @@ export interface ShutdownParts {
   drain(signal: AbortSignal): Promise<void>;
   /** Aborts the turns that are left and waits for them to settle. */
   abort(signal: AbortSignal): Promise<void>;
-  /** Sends the Events and spans that are still held. */
-  flush(signal: AbortSignal): Promise<void>;
-  /** Lets the next leader in. Last: until here a write may have been under way. */
+  /** Lets the next leader in. Not before: until here a write may have been under way. */
   releaseLock(signal: AbortSignal): Promise<void>;
+  /** Sends the Events and spans that are still held; nobody should wait for the lock because of a slow collector. */
+  flush(signal: AbortSignal): Promise<void>;
 }
 
 /** The order of a graceful exit. The budgets sum to less than the 30 s Kubernetes grants. */
@@ -33,8 +33,8 @@ export function shutdownSteps(parts: ShutdownParts): readonly ShutdownStep[] {
     { name: 'stop intake', budgetMs: 100, run: () => parts.stopIntake() },
     { name: 'drain', budgetMs: 25_000, run: signal => parts.drain(signal) },
     { name: 'abort', budgetMs: 1_000, run: signal => parts.abort(signal) },
-    { name: 'flush', budgetMs: 1_000, run: signal => parts.flush(signal) },
-    { name: 'release lock', budgetMs: 2_000, run: signal => parts.releaseLock(signal) },
+    { name: 'release lock', budgetMs: 1_000, run: signal => parts.releaseLock(signal) },
+    { name: 'flush', budgetMs: 2_000, run: signal => parts.flush(signal) },
   ];
 }
 

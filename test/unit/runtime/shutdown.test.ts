@@ -131,12 +131,12 @@ describe('the order of a graceful exit', () => {
     return { parts, calls };
   }
 
-  test('readiness first, the lock last', async () => {
+  test('readiness first, then the work, then the lock, and only then what others may be slow to take', async () => {
     const { parts, calls } = recordedParts();
     const run = aProcess(shutdownSteps(parts));
     run.signals.emit('SIGTERM', 'SIGTERM');
     await settled();
-    expect(calls).toEqual(['unready', 'stop intake', 'drain', 'abort', 'flush', 'release lock']);
+    expect(calls).toEqual(['unready', 'stop intake', 'drain', 'abort', 'release lock', 'flush']);
     expect(run.exits).toEqual([0]);
   });
 
