@@ -46,7 +46,13 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
   const startedAtMs = clock.now();
   const telemetry = await startTelemetry({
     env: process.env,
-    identity: { version: VERSION, instanceId: config.pod.uid ?? randomUUID(), podName: config.pod.name, podUid: config.pod.uid, namespace: config.pod.namespace },
+    identity: {
+      version: VERSION,
+      instanceId: config.pod.uid ?? randomUUID(),
+      podName: config.pod.name,
+      podUid: config.pod.uid,
+      namespace: config.pod.namespace,
+    },
     logger,
     clock,
   });
@@ -54,8 +60,15 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
   const eventLoop = createEventLoopMonitor(clock);
   observeProcess(metrics.instruments, { version: VERSION, eventLoop, startedAtMs });
 
-  const client = createKubeClient({ clock, userAgent: `proconsul/${VERSION}`, onRequest: metrics.kubeRequest });
-  const namespace = ownNamespace({ podNamespace: config.pod.namespace, contextNamespace: client.contextNamespace });
+  const client = createKubeClient({
+    clock,
+    userAgent: `proconsul/${VERSION}`,
+    onRequest: metrics.kubeRequest,
+  });
+  const namespace = ownNamespace({
+    podNamespace: config.pod.namespace,
+    contextNamespace: client.contextNamespace,
+  });
   const state: ProcessState = { operator: undefined, stopping: false };
   const servers = await listen(config, telemetry, state, {
     'event-loop': eventLoopCheck(eventLoop.openWindow(), LOOP_LAG_LIMIT_MS),
@@ -67,7 +80,17 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
   const installId = await identify(config, client, namespace);
   const log = logger.child({ installId });
   log.info({ namespace, address: config.consul.addresses.join(',') }, 'starting');
-  state.operator = startOperator({ config, installId, namespace, instance, client, clock, random, logger: log, metrics });
+  state.operator = startOperator({
+    config,
+    installId,
+    namespace,
+    instance,
+    client,
+    clock,
+    random,
+    logger: log,
+    metrics,
+  });
 }
 
 interface ProcessState {
@@ -84,11 +107,14 @@ async function identify(config: Config, client: KubeClient, namespace: string): 
     return defaultInstallId({ kubeSystemUid, namespace, release });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new TerminalError(`the uid of namespace kube-system, which identifies this install, cannot be read (${why}): set PROCONSUL_INSTALL_ID`, {
-      code: 'INSTALL_ID_UNKNOWN',
-      reason: 'InvalidSpec',
-      cause: error,
-    });
+    throw new TerminalError(
+      `the uid of namespace kube-system, which identifies this install, cannot be read (${why}): set PROCONSUL_INSTALL_ID`,
+      {
+        code: 'INSTALL_ID_UNKNOWN',
+        reason: 'InvalidSpec',
+        cause: error,
+      },
+    );
   }
 }
 
@@ -97,7 +123,12 @@ interface Servers {
   readonly metrics: HttpServer;
 }
 
-async function listen(config: Config, telemetry: Telemetry, state: ProcessState, liveness: Checks): Promise<Servers> {
+async function listen(
+  config: Config,
+  telemetry: Telemetry,
+  state: ProcessState,
+  liveness: Checks,
+): Promise<Servers> {
   const host = config.bindAddress;
   const ready = (): Checks => ({
     started: () => (state.operator === undefined ? 'the operator is still starting' : undefined),
@@ -119,7 +150,9 @@ async function listen(config: Config, telemetry: Telemetry, state: ProcessState,
     host,
     port: config.metricsPort,
     setting: 'PROCONSUL_METRICS_PORT',
-    pages: { '/metrics': async () => ({ status: 200, contentType: PROMETHEUS_TEXT, body: await telemetry.scrape() }) },
+    pages: {
+      '/metrics': async () => ({ status: 200, contentType: PROMETHEUS_TEXT, body: await telemetry.scrape() }),
+    },
   });
   return { probes, metrics };
 }
@@ -146,7 +179,8 @@ function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger)
     log: {
       began: cause => logger.info({ signal: cause }, 'shutting down'),
       finished: (step, tookMs) => logger.debug({ phase: step, durationMs: tookMs }, 'shutdown step done'),
-      cut: (step, budgetMs) => logger.warn({ phase: step, durationMs: budgetMs }, 'shutdown step took too long and was left'),
+      cut: (step, budgetMs) =>
+        logger.warn({ phase: step, durationMs: budgetMs }, 'shutdown step took too long and was left'),
       failed: (step, thrown) => logger.warn({ phase: step, err: thrown }, 'shutdown step failed'),
     },
   });
@@ -155,7 +189,10 @@ function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger)
 async function release(config: Config, logger: Logger): Promise<void> {
   const { releaseInstall } = await import('./operator/release.ts');
   const client = createKubeClient({ clock, userAgent: `proconsul/${VERSION}` });
-  const namespace = ownNamespace({ podNamespace: config.pod.namespace, contextNamespace: client.contextNamespace });
+  const namespace = ownNamespace({
+    podNamespace: config.pod.namespace,
+    contextNamespace: client.contextNamespace,
+  });
   const installId = await identify(config, client, namespace);
   await releaseInstall({ config, client, installId, clock, logger: logger.child({ installId }) });
 }

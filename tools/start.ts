@@ -48,7 +48,9 @@ async function applyEverything(client: KubeClient): Promise<ReadonlySet<string>>
   const samples = await readManifests('manifests/samples');
   for (const sample of samples) await apply(client, sample, signal);
   const kinds = new Set(crds.map(({ spec }) => (spec as { names: { kind: string } }).names.kind));
-  return new Set(samples.filter(({ kind = '' }) => kinds.has(kind)).map(({ metadata }) => `default/${metadata.name}`));
+  return new Set(
+    samples.filter(({ kind = '' }) => kinds.has(kind)).map(({ metadata }) => `default/${metadata.name}`),
+  );
 }
 
 async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>): Promise<void> {
@@ -60,7 +62,8 @@ async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>):
       say(renderTable(rows));
       return;
     }
-    if (performance.now() > deadline) throw new Error(`not Ready after ${READY_WITHIN_MS / 1000} s:\n${explain(late)}`);
+    if (performance.now() > deadline)
+      throw new Error(`not Ready after ${READY_WITHIN_MS / 1000} s:\n${explain(late)}`);
     await pause(REFRESH_MS / 5);
   }
 }

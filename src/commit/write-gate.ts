@@ -80,14 +80,18 @@ export class WriteGate {
 
 function isOwnRecord(key: string, installId: string): boolean {
   return (
-    key === CLAIMS_KEY || key === `proconsul-private/${installId}` || key.startsWith(`proconsul/${installId}/`)
+    key === CLAIMS_KEY ||
+    key === `proconsul-private/${installId}` ||
+    key.startsWith(`proconsul/${installId}/`)
   );
 }
 
 /** The data keys of a unit, for the message of a dry run: names only, never values. */
 function summarize({ operations }: WriteUnit): string {
   const named = (verb: WriteOperation['verb']): string[] =>
-    operations.filter(operation => operation.realm === 'data' && operation.verb === verb).map(({ key }) => key);
+    operations
+      .filter(operation => operation.realm === 'data' && operation.verb === verb)
+      .map(({ key }) => key);
   const say = (what: string, keys: readonly string[]): string[] =>
     keys.length === 0 ? [] : [`${what} ${keys.slice(0, 10).join(', ')}${keys.length > 10 ? ', …' : ''}`];
   const parts = [...say('write', named('cas')), ...say('delete', named('delete-cas'))];

@@ -22,7 +22,7 @@ export const CONSUL_ERROR_CODES = {
     meaning: 'The connection broke before the answer was complete.',
     effect: 'retry',
     reason: 'ConsulUnreachable',
-    wayOut: `${RETRIED}; check whether the server restarted or a proxy limits the time of requests.`,
+    wayOut: `${RETRIED}; check whether the server restarted, demands a client certificate, or is behind a proxy that cuts long requests.`,
   },
   CONSUL_TIMEOUT: {
     meaning: 'No answer within the deadline.',

@@ -7,7 +7,7 @@
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import type { Clock } from '../core/clock.ts';
 import type { ConsulAddress } from './address.ts';
-import { loadTls, type TlsFiles } from './tls.ts';
+import { type TlsFiles, TlsLoader, type TlsSettings } from './tls.ts';
 
 export interface WireRequest {
   readonly method: 'GET' | 'PUT' | 'DELETE';
@@ -104,21 +104,21 @@ export class Connections {
   }
 }
 
-/** The TLS files are read for every new connection; a connector is kept while they stay the same, for its sessions. */
+/** undici's own connector, made anew when the TLS files have changed: it keeps sessions to resume. */
 function connector(files: TlsFiles): buildConnector.connector {
-  let known: { readonly fingerprint: string; readonly connect: buildConnector.connector } | undefined;
+  const tls = new TlsLoader(files);
+  let known: { readonly settings: TlsSettings; readonly connect: buildConnector.connector } | undefined;
   return (options, callback) => {
-    loadTls(files).then(
-      material => {
-        const fingerprint = JSON.stringify(material);
-        if (known?.fingerprint !== fingerprint) {
-          const connect = buildConnector({ allowH2: false, timeout: CONNECT_TIMEOUT_MS, ...material });
-          known = { fingerprint, connect };
+    tls
+      .load()
+      .then(settings => {
+        if (known?.settings !== settings) {
+          const connect = buildConnector({ allowH2: false, timeout: CONNECT_TIMEOUT_MS, ...settings });
+          known = { settings, connect };
         }
         known.connect(options, callback);
-      },
-      (error: Error) => callback(error, null),
-    );
+      })
+      .catch((error: Error) => callback(error, null));
   };
 }
 

@@ -27,7 +27,14 @@ export function settleConditions(
   return wanted.map(({ type, status, reason, message }) => {
     const before = previous.find(condition => condition.type === type);
     const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now;
-    return { type, status, reason, message: clip(message), observedGeneration: generation, lastTransitionTime };
+    return {
+      type,
+      status,
+      reason,
+      message: clip(message),
+      observedGeneration: generation,
+      lastTransitionTime,
+    };
   });
 }
 

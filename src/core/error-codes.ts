@@ -5,21 +5,29 @@
 export const OPERATOR_ERROR_CODES = {
   ABORTED: 'The turn was cut short by shutdown or by losing the lead. Nothing was lost: it runs again.',
   COMMAND_UNKNOWN: 'The process was started with a command it does not have. Use `run` or `release`.',
-  CONSUL_NOT_READ: 'Owner records and keys have not been read completely yet. It is tried by itself; the message says what is in the way.',
+  CONSUL_NOT_READ:
+    'Owner records and keys have not been read completely yet. It is tried by itself; the message says what is in the way.',
   CONSUL_TXN_CONTENDED: 'Other writers were faster several times in a row. It is tried again by itself.',
-  CONSUL_TXN_REFUSED: 'Consul refused a transaction without naming an operation of it. It is tried again by itself; the log of the server may say more.',
+  CONSUL_TXN_REFUSED:
+    'Consul refused a transaction without naming an operation of it. It is tried again by itself; the log of the server may say more.',
   DRY_RUN: 'PROCONSUL_DRY_RUN is set: the message says what would have been written.',
-  INSTALL_ID_UNKNOWN: 'The uid of the namespace kube-system cannot be read. Grant get on that namespace, or set PROCONSUL_INSTALL_ID.',
+  INSTALL_ID_UNKNOWN:
+    'The uid of the namespace kube-system cannot be read. Grant get on that namespace, or set PROCONSUL_INSTALL_ID.',
   KEY_INVALID: 'A key that Consul could store but not address safely. Change it as the message says.',
   KEY_NOT_ALLOWED: 'Tenancy does not let this namespace write the key.',
   KEY_NOT_OURS: 'A write would have left the records of this install. This is a defect: please report it.',
-  PORT_UNAVAILABLE: 'A port for probes or metrics is taken or not allowed. Change the setting that the message names.',
-  PRIVATE_KEY_DAMAGED: 'Something else stands where the private key of this install should be. Remove it to have a new one made.',
+  PORT_UNAVAILABLE:
+    'A port for probes or metrics is taken or not allowed. Change the setting that the message names.',
+  PRIVATE_KEY_DAMAGED:
+    'Something else stands where the private key of this install should be. Remove it to have a new one made.',
   PRIVATE_KEY_RACE: 'Another process made the private key at the same moment. It is read again by itself.',
-  RECORDS_HIDDEN: 'The ACL token does not show all owner records of this install. Extend its policy as the message says.',
-  RELEASE_CONTENDED: 'A record kept changing while the install was being released. Stop the operator, then release again.',
+  RECORDS_HIDDEN:
+    'The ACL token does not show all owner records of this install. Extend its policy as the message says.',
+  RELEASE_CONTENDED:
+    'A record kept changing while the install was being released. Stop the operator, then release again.',
   SETTING_INVALID: 'A setting is wrong; the message names it and says what would be right.',
-  TURN_CONTENDED: 'Consul changed under the hands of the operator several times in a row. It is tried again by itself.',
+  TURN_CONTENDED:
+    'Consul changed under the hands of the operator several times in a row. It is tried again by itself.',
   TURN_DEADLINE: 'A reconcile was not done in time. It is tried again by itself.',
   TURN_GONE: 'The resource was deleted while it was worked on.',
   TURN_TOO_LONG: 'A change needs more transactions than one turn makes. It goes on by itself.',

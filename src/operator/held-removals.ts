@@ -1,9 +1,24 @@
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import { collectionPath, type EventRecorder, type KubeClient, type KubeObject, kubeStatus, objectPath, referenceTo, type ResourceType } from '../kube/index.ts';
+import {
+  collectionPath,
+  type EventRecorder,
+  type KubeClient,
+  type KubeObject,
+  kubeStatus,
+  objectPath,
+  referenceTo,
+  type ResourceType,
+} from '../kube/index.ts';
 import type { Removals } from '../ownership/removals.ts';
 
-const LEASES: ResourceType = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', kind: 'Lease', namespaced: true };
+const LEASES: ResourceType = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
+};
 const CONFIRMATION = 'proconsul.dev/confirm-removal';
 const LOOK_MS = 5_000;
 
@@ -54,7 +69,9 @@ export class HeldRemovalsWatch {
     if (signal.aborted) return;
     clock.after(LOOK_MS, () => {
       this.#look()
-        .catch((error: unknown) => logger.warn({ err: error }, 'cannot look for the go-ahead of held removals'))
+        .catch((error: unknown) =>
+          logger.warn({ err: error }, 'cannot look for the go-ahead of held removals'),
+        )
         .finally(() => this.#schedule());
     });
   }
@@ -71,7 +88,13 @@ export class HeldRemovalsWatch {
       this.#told = held.token;
       const note = `${held.count} of ${held.total} resources are missing and were not seen being deleted. To remove what they own in Consul: ${this.#command(held.token)}`;
       logger.warn({ count: held.count, confirmation: held.token }, 'removals wait for a go-ahead');
-      events.emit({ regarding: referenceTo(LEASES, lease), type: 'Warning', reason: 'DeletionBlocked', action: 'Remove', note });
+      events.emit({
+        regarding: referenceTo(LEASES, lease),
+        type: 'Warning',
+        reason: 'DeletionBlocked',
+        action: 'Remove',
+        note,
+      });
     }
     const given = lease.metadata.annotations?.[CONFIRMATION];
     if (given !== undefined && removals.confirm(given)) {
@@ -84,11 +107,25 @@ export class HeldRemovalsWatch {
     const { client, namespace, signal } = this.#options;
     const name = this.leaseName;
     try {
-      return await client.request<KubeObject>({ method: 'GET', path: objectPath(LEASES, { namespace, name }), signal });
+      return await client.request<KubeObject>({
+        method: 'GET',
+        path: objectPath(LEASES, { namespace, name }),
+        signal,
+      });
     } catch (error) {
       if (kubeStatus(error) !== 404) throw error;
     }
-    const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace }, spec: {} };
-    return client.request<KubeObject>({ method: 'POST', path: collectionPath(LEASES, namespace), body, signal });
+    const body = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name, namespace },
+      spec: {},
+    };
+    return client.request<KubeObject>({
+      method: 'POST',
+      path: collectionPath(LEASES, namespace),
+      body,
+      signal,
+    });
   }
 }

@@ -69,7 +69,10 @@ export class Knowledge {
 
   /** Consul's index went back: what is remembered belongs to another history. */
   reset(): void {
-    this.#options.logger.warn({}, "Consul's index went back: it was restored or rebuilt, reading everything again");
+    this.#options.logger.warn(
+      {},
+      "Consul's index went back: it was restored or rebuilt, reading everything again",
+    );
     void this.load();
   }
 
@@ -103,7 +106,9 @@ export class Knowledge {
     this.#datacenter = datacenter;
     fingerprinter.use(await ensurePrivateKey({ consul, gate, installId, signal, known: fingerprinter.key }));
     await ledgerSync.load();
-    const owned = [...ledger.records()].map(record => [record.ref, new Set(listedNames(record).keys())] as const);
+    const owned = [...ledger.records()].map(
+      record => [record.ref, new Set(listedNames(record).keys())] as const,
+    );
     await watcher.load(owned);
   }
 }
@@ -117,5 +122,9 @@ function notYet(): RetryableError {
 
 function asRetryable(error: unknown): RetryableError {
   if (error instanceof RetryableError) return error;
-  return new RetryableError(messageOf(error), { code: 'CONSUL_NOT_READ', reason: 'ConsulUnreachable', cause: error });
+  return new RetryableError(messageOf(error), {
+    code: 'CONSUL_NOT_READ',
+    reason: 'ConsulUnreachable',
+    cause: error,
+  });
 }

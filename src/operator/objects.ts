@@ -1,4 +1,15 @@
-import { addFinalizer, type EventRecorder, type KubeClient, type KubeObject, referenceTo, removeFinalizer, type ResourceType, type Store, type WriteResult, writeStatus } from '../kube/index.ts';
+import {
+  addFinalizer,
+  type EventRecorder,
+  type KubeClient,
+  type KubeObject,
+  referenceTo,
+  removeFinalizer,
+  type ResourceType,
+  type Store,
+  type WriteResult,
+  writeStatus,
+} from '../kube/index.ts';
 import { FINALIZER } from '../api/v1alpha1/common.ts';
 import type { ResourceRef } from '../core/resource.ts';
 import type { Notice } from '../runtime/settle.ts';
@@ -23,7 +34,11 @@ export class KubeObjects implements Objects<KubeObject> {
     return this.#options.store.get(namespace, name);
   }
 
-  async writeStatus(object: KubeObject, status: object, signal: AbortSignal): Promise<KubeObject | undefined> {
+  async writeStatus(
+    object: KubeObject,
+    status: object,
+    signal: AbortSignal,
+  ): Promise<KubeObject | undefined> {
     const { client, type } = this.#options;
     return this.#adopt(object, await writeStatus({ client, type, object, status, signal }));
   }

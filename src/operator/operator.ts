@@ -205,7 +205,10 @@ export function startOperator(options: OperatorOptions): Operator {
     sources: new SourceReader(catalog),
     datacenter: () => knowledge.datacenter,
   });
-  const reconciles = metrics.controller(CONTROLLER, { workers: CONCURRENT_TURNS, monotonic: () => clock.monotonic() });
+  const reconciles = metrics.controller(CONTROLLER, {
+    workers: CONCURRENT_TURNS,
+    monotonic: () => clock.monotonic(),
+  });
   let turns = 0;
   const turn = createTurn({
     kind,
@@ -299,14 +302,20 @@ function refOf({ metadata: { namespace = '', name } }: KubeObject): ResourceRef 
 }
 
 /** Whether a change of an object asks for a turn: its status is ours and never does. */
-function priorityOf(object: KubeObject, previous: KubeObject | undefined, initial: boolean): Priority | undefined {
+function priorityOf(
+  object: KubeObject,
+  previous: KubeObject | undefined,
+  initial: boolean,
+): Priority | undefined {
   const now = object.metadata;
-  if (now.deletionTimestamp !== undefined && previous?.metadata.deletionTimestamp === undefined) return PRIORITY.deletion;
+  if (now.deletionTimestamp !== undefined && previous?.metadata.deletionTimestamp === undefined)
+    return PRIORITY.deletion;
   if (initial) return PRIORITY.resync;
   const before = previous?.metadata;
   const asked = before?.annotations?.[ANNOTATION_RECONCILE_AT] !== now.annotations?.[ANNOTATION_RECONCILE_AT];
   const finalizers = before?.finalizers?.join() !== now.finalizers?.join();
-  if (before === undefined || before.uid !== now.uid || before.generation !== now.generation || asked) return PRIORITY.specChange;
+  if (before === undefined || before.uid !== now.uid || before.generation !== now.generation || asked)
+    return PRIORITY.specChange;
   return finalizers ? PRIORITY.resync : undefined;
 }
 
@@ -323,14 +332,20 @@ function referrers(resources: Store, kind: 'ConfigMap' | 'Secret', { metadata }:
 }
 
 /** Secrets are read where both settings allow it. */
-function narrower(secretScope: Config['secretNamespaces'], scope: Config['namespaces']): Config['namespaces'] {
+function narrower(
+  secretScope: Config['secretNamespaces'],
+  scope: Config['namespaces'],
+): Config['namespaces'] {
   if (secretScope === 'all') return scope;
   return scope === 'all' ? secretScope : secretScope.filter(namespace => scope.includes(namespace));
 }
 
 function reportDefect(logger: Logger) {
   return (error: unknown, { metadata }: KubeObject): void =>
-    logger.error({ namespace: metadata.namespace, name: metadata.name, err: error }, 'a watch handler threw, which is a defect');
+    logger.error(
+      { namespace: metadata.namespace, name: metadata.name, err: error },
+      'a watch handler threw, which is a defect',
+    );
 }
 
 function countedAs(result: TurnResult): { result: 'success' | 'error' | 'requeue_after'; failure?: 'error' } {
@@ -366,7 +381,10 @@ function followOutages(consul: ConsulClient, clock: Clock, lookAtAll: () => void
       const error =
         lastError instanceof RetryableError
           ? lastError
-          : new RetryableError('Consul cannot be reached', { code: 'CONSUL_UNREACHABLE', reason: 'ConsulUnreachable' });
+          : new RetryableError('Consul cannot be reached', {
+              code: 'CONSUL_UNREACHABLE',
+              reason: 'ConsulUnreachable',
+            });
       return { error, forMs };
     },
   };

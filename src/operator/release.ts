@@ -9,7 +9,15 @@ import { NOT_THERE } from '../consul/types.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConflictError, RetryableError } from '../core/errors.ts';
 import { describeResource } from '../core/resource.ts';
-import { collectionPath, type KubeClient, type KubeObject, kubeStatus, objectPath, removeFinalizer, type ResourceType } from '../kube/index.ts';
+import {
+  collectionPath,
+  type KubeClient,
+  type KubeObject,
+  kubeStatus,
+  objectPath,
+  removeFinalizer,
+  type ResourceType,
+} from '../kube/index.ts';
 import { Ledger } from '../ownership/ledger.ts';
 import { LedgerSync } from '../ownership/ledger-sync.ts';
 import { encodeHead, type OwnerRecord, shardKey } from '../ownership/record.ts';
@@ -37,7 +45,13 @@ export interface ReleaseOptions {
  * @throws RetryableError when Consul or the API server cannot be reached: nothing is half done that a second call
  *   would not finish.
  */
-export async function releaseInstall({ config, client, installId, clock, logger }: ReleaseOptions): Promise<void> {
+export async function releaseInstall({
+  config,
+  client,
+  installId,
+  clock,
+  logger,
+}: ReleaseOptions): Promise<void> {
   const { signal, abort } = abortable();
   const consul = createConsulClient({ ...consulOptions(config), clock });
   try {
@@ -62,7 +76,14 @@ interface RetainOptions extends Omit<ReleaseOptions, 'client'> {
   readonly signal: AbortSignal;
 }
 
-async function retainRecords({ config, consul, installId, clock, logger, signal }: RetainOptions): Promise<number> {
+async function retainRecords({
+  config,
+  consul,
+  installId,
+  clock,
+  logger,
+  signal,
+}: RetainOptions): Promise<number> {
   const ledger = new Ledger();
   const commits = new GroupCommit({
     txn: consul.txn,
@@ -92,7 +113,12 @@ async function retainRecords({ config, consul, installId, clock, logger, signal 
   return deleting.length;
 }
 
-async function retainRecord(found: OwnerRecord, gate: WriteGate, sync: LedgerSync, installId: string): Promise<void> {
+async function retainRecord(
+  found: OwnerRecord,
+  gate: WriteGate,
+  sync: LedgerSync,
+  installId: string,
+): Promise<void> {
   let record: OwnerRecord | undefined = found;
   for (let round = 0; round < ROUNDS; round++) {
     if (record === undefined || record.head.onDelete === 'Retain') return;
@@ -105,17 +131,27 @@ async function retainRecord(found: OwnerRecord, gate: WriteGate, sync: LedgerSyn
     if (outcome.kind === 'denied') throw deniedFor(record, outcome.operations[0]?.what ?? '');
     record = await sync.refreshRecord(record.ref);
   }
-  throw new ConflictError(`the record of ${describeResource(found.ref)} keeps changing: stop the operator first`, {
-    code: 'RELEASE_CONTENDED',
-    reason: 'Progressing',
-  });
+  throw new ConflictError(
+    `the record of ${describeResource(found.ref)} keeps changing: stop the operator first`,
+    {
+      code: 'RELEASE_CONTENDED',
+      reason: 'Progressing',
+    },
+  );
 }
 
 function deniedFor({ ref }: OwnerRecord, what: string): RetryableError {
-  return new RetryableError(`${describeResource(ref)}: ${what}`, { code: 'CONSUL_DENIED', reason: 'ConsulDenied' });
+  return new RetryableError(`${describeResource(ref)}: ${what}`, {
+    code: 'CONSUL_DENIED',
+    reason: 'ConsulDenied',
+  });
 }
 
-async function dropFinalizers(client: KubeClient, types: readonly ResourceType[], signal: AbortSignal): Promise<number> {
+async function dropFinalizers(
+  client: KubeClient,
+  types: readonly ResourceType[],
+  signal: AbortSignal,
+): Promise<number> {
   let dropped = 0;
   for (const type of types) {
     for await (const page of pages(client, type, signal)) {
@@ -127,7 +163,12 @@ async function dropFinalizers(client: KubeClient, types: readonly ResourceType[]
   return dropped;
 }
 
-async function dropFinalizer(client: KubeClient, type: ResourceType, found: KubeObject, signal: AbortSignal): Promise<void> {
+async function dropFinalizer(
+  client: KubeClient,
+  type: ResourceType,
+  found: KubeObject,
+  signal: AbortSignal,
+): Promise<void> {
   let object: KubeObject | undefined = found;
   for (let round = 0; object !== undefined && round < ROUNDS; round++) {
     try {
@@ -140,7 +181,12 @@ async function dropFinalizer(client: KubeClient, type: ResourceType, found: Kube
   }
 }
 
-async function getAgain(client: KubeClient, type: ResourceType, { metadata }: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {
+async function getAgain(
+  client: KubeClient,
+  type: ResourceType,
+  { metadata }: KubeObject,
+  signal: AbortSignal,
+): Promise<KubeObject | undefined> {
   try {
     return await client.request<KubeObject>({ method: 'GET', path: objectPath(type, metadata), signal });
   } catch (error) {
@@ -149,11 +195,18 @@ async function getAgain(client: KubeClient, type: ResourceType, { metadata }: Ku
   }
 }
 
-async function* pages(client: KubeClient, type: ResourceType, signal: AbortSignal): AsyncGenerator<readonly KubeObject[]> {
+async function* pages(
+  client: KubeClient,
+  type: ResourceType,
+  signal: AbortSignal,
+): AsyncGenerator<readonly KubeObject[]> {
   let after: string | undefined;
   do {
     const query = { limit: PAGE, continue: after };
-    let list: { readonly metadata: { readonly continue?: string }; readonly items: readonly KubeObject[] | null };
+    let list: {
+      readonly metadata: { readonly continue?: string };
+      readonly items: readonly KubeObject[] | null;
+    };
     try {
       list = await client.request({ method: 'GET', path: collectionPath(type), query, signal });
     } catch (error) {

@@ -1,10 +1,29 @@
 import type { NamespaceScope } from '../config/values.ts';
-import { type KubeClient, kubeStatus, objectPath, type Reflector, type ResourceType, type Store } from '../kube/index.ts';
+import {
+  type KubeClient,
+  kubeStatus,
+  objectPath,
+  type Reflector,
+  type ResourceType,
+  type Store,
+} from '../kube/index.ts';
 import type { SourceRef } from '../reconcilers/kv/desire.ts';
 import type { SourceCatalog, SourceObject } from '../reconcilers/kv/sources.ts';
 
-export const CONFIG_MAPS: ResourceType = { group: '', version: 'v1', plural: 'configmaps', kind: 'ConfigMap', namespaced: true };
-export const SECRETS: ResourceType = { group: '', version: 'v1', plural: 'secrets', kind: 'Secret', namespaced: true };
+export const CONFIG_MAPS: ResourceType = {
+  group: '',
+  version: 'v1',
+  plural: 'configmaps',
+  kind: 'ConfigMap',
+  namespaced: true,
+};
+export const SECRETS: ResourceType = {
+  group: '',
+  version: 'v1',
+  plural: 'secrets',
+  kind: 'Secret',
+  namespaced: true,
+};
 
 /** One kind of source: the metadata that is watched, and where. */
 export interface WatchedSources {
@@ -24,11 +43,15 @@ export class KubeSourceCatalog implements SourceCatalog {
     this.#sources = sources;
   }
 
-  version(namespace: string, { kind, name }: SourceRef): { readonly resourceVersion: string } | 'missing' | 'forbidden' {
+  version(
+    namespace: string,
+    { kind, name }: SourceRef,
+  ): { readonly resourceVersion: string } | 'missing' | 'forbidden' {
     const { store, reflectors } = this.#sources[kind];
     const reflector = reflectors.get('') ?? reflectors.get(namespace);
     // Not watched there, or not allowed to: what the store does not show may well exist.
-    if (reflector === undefined || (reflector.state.unavailable !== undefined && !reflector.state.synced)) return 'forbidden';
+    if (reflector === undefined || (reflector.state.unavailable !== undefined && !reflector.state.synced))
+      return 'forbidden';
     return store.get(namespace, name)?.metadata ?? 'missing';
   }
 

@@ -1,7 +1,13 @@
 import type { NamespaceScope } from '../config/values.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import { createReflector, type KubeClient, type Reflector, type ResourceType, type Store } from '../kube/index.ts';
+import {
+  createReflector,
+  type KubeClient,
+  type Reflector,
+  type ResourceType,
+  type Store,
+} from '../kube/index.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface WatchContext {
@@ -30,14 +36,34 @@ export function openWatches(
     namespaces.map(namespace => {
       const counted = metrics.reflector(type.plural, clock);
       const observer = {
-        relisted: counted.relisted,
-        heard: counted.heard,
-        failed: (error: unknown, during: { readonly during: 'list' | 'watch'; readonly retryInMs: number }): void => {
+        relisted: (reason: string): void => counted.relisted(reason),
+        heard: (): void => counted.heard(),
+        failed: (
+          error: unknown,
+          during: { readonly during: 'list' | 'watch'; readonly retryInMs: number },
+        ): void => {
           counted.failed(error, during);
-          logger.warn({ resources: [type.plural], ...(namespace ? { namespace } : {}), retryInMs: during.retryInMs, err: error }, 'watch of the API server interrupted');
+          logger.warn(
+            {
+              resources: [type.plural],
+              ...(namespace ? { namespace } : {}),
+              retryInMs: during.retryInMs,
+              err: error,
+            },
+            'watch of the API server interrupted',
+          );
         },
       };
-      const reflector = createReflector({ client, type, store, namespace, clock, random, metadataOnly, observer });
+      const reflector = createReflector({
+        client,
+        type,
+        store,
+        namespace,
+        clock,
+        random,
+        metadataOnly,
+        observer,
+      });
       return [namespace ?? '', reflector];
     }),
   );

@@ -59,9 +59,11 @@ export class LedgerSync {
       const done = this.#readEverything().then(() => {});
       const loading = { asOf, done };
       this.#loading = loading;
-      void done.catch(() => {}).finally(() => {
-        if (this.#loading === loading) this.#loading = undefined;
-      });
+      void done
+        .catch(() => {})
+        .finally(() => {
+          if (this.#loading === loading) this.#loading = undefined;
+        });
     }
     await this.#loading.done;
   }
@@ -71,7 +73,10 @@ export class LedgerSync {
     const { consul, installId, signal, ledger } = this.#options;
     const headKey = shardKey(installId, ref, 0);
     const options = { signal, consistency: 'consistent' } as const;
-    const [head, shards] = await Promise.all([consul.kv.get(headKey, options), consul.kv.list(`${headKey}/`, options)]);
+    const [head, shards] = await Promise.all([
+      consul.kv.get(headKey, options),
+      consul.kv.list(`${headKey}/`, options),
+    ]);
     if (head.filteredByAcl || shards.filteredByAcl) throw hiddenRecords(installId);
     const entries = head.value === undefined ? shards.value : [head.value, ...shards.value];
     const record = decodeRecords(installId, entries)[0];
@@ -105,7 +110,8 @@ export class LedgerSync {
     const { consul, installId, signal, ledger } = this.#options;
     const { value } = await consul.kv.keys(ROOT, { separator: '/', signal });
     const installs = value.filter(name => name.endsWith('/')).map(name => name.slice(ROOT.length, -1));
-    for (const gone of ledger.foreignInstalls()) if (!installs.includes(gone)) ledger.replaceForeign(gone, []);
+    for (const gone of ledger.foreignInstalls())
+      if (!installs.includes(gone)) ledger.replaceForeign(gone, []);
     for (const install of installs) {
       const { index } = await consul.kv.keys(`${ROOT}${install}`, { separator: '/', signal });
       if (install === installId) await this.#lookAtOwn(index);
@@ -124,7 +130,10 @@ export class LedgerSync {
   async #lookAtOwn(index: number): Promise<void> {
     const { consul, installId, signal, ledger } = this.#options;
     if (index <= highestRecordIndex(ledger)) return;
-    const { value, filteredByAcl } = await consul.kv.list(ownersPrefix(installId), { signal, consistency: 'consistent' });
+    const { value, filteredByAcl } = await consul.kv.list(ownersPrefix(installId), {
+      signal,
+      consistency: 'consistent',
+    });
     if (filteredByAcl) return;
     const indexes = new Map(value.map(({ key, modifyIndex }) => [key, modifyIndex]));
     for (const record of ledger.records()) {
@@ -149,7 +158,8 @@ export class LedgerSync {
       byInstall.set(install, entries);
       entries.push(entry);
     }
-    for (const [install, entries] of byInstall) ledger.replaceForeign(install, decodeRecords(install, entries));
+    for (const [install, entries] of byInstall)
+      ledger.replaceForeign(install, decodeRecords(install, entries));
     const index = value.find(({ key }) => key === CLAIMS_KEY)?.modifyIndex ?? NOT_THERE;
     ledger.claims = { index, asOf, complete: !filteredByAcl };
     return value;
@@ -157,14 +167,18 @@ export class LedgerSync {
 
   async #requireOwnRecords(): Promise<void> {
     const { consul, installId, signal } = this.#options;
-    const { filteredByAcl } = await consul.kv.list(ownersPrefix(installId), { signal, consistency: 'consistent' });
+    const { filteredByAcl } = await consul.kv.list(ownersPrefix(installId), {
+      signal,
+      consistency: 'consistent',
+    });
     if (filteredByAcl) throw hiddenRecords(installId);
   }
 }
 
 function highestRecordIndex(ledger: Ledger): number {
   let highest = 0;
-  for (const { shards } of ledger.records()) for (const { index } of shards.values()) highest = Math.max(highest, index);
+  for (const { shards } of ledger.records())
+    for (const { index } of shards.values()) highest = Math.max(highest, index);
   return highest;
 }
 

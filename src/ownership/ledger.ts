@@ -116,7 +116,7 @@ export class Ledger {
   /** Replaces all of this install's records by what a complete read returned. */
   replaceOwn(records: readonly OwnerRecord[]): void {
     const present = new Set(records.map(record => resourceKey(record.ref)));
-    for (const key of [...this.#records.keys()]) if (!present.has(key)) this.put(resourceRef(key), undefined);
+    for (const key of this.#records.keys()) if (!present.has(key)) this.put(resourceRef(key), undefined);
     for (const record of records) this.put(record.ref, record);
   }
 
@@ -158,7 +158,8 @@ export class Ledger {
       if (key !== own && overlaps(claimed, prefix)) return { kind: 'resource', ref: resourceRef(key) };
     }
     for (const [install, { exclusive }] of this.#foreign) {
-      for (const [claimed, ref] of exclusive) if (overlaps(claimed, prefix)) return { kind: 'install', install, ref };
+      for (const [claimed, ref] of exclusive)
+        if (overlaps(claimed, prefix)) return { kind: 'install', install, ref };
     }
     return undefined;
   }

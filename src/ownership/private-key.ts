@@ -49,15 +49,21 @@ export async function ensurePrivateKey(options: PrivateKeyOptions): Promise<Buff
 function decode(value: Buffer, path: string): Buffer {
   const key = Buffer.from(value.toString(), 'base64');
   if (key.length === KEY_BYTES) return key;
-  throw new TerminalError(`${path} holds something else than the key of this install: remove it to have a new one made`, {
-    code: 'PRIVATE_KEY_DAMAGED',
-    reason: 'InvalidSpec',
-  });
+  throw new TerminalError(
+    `${path} holds something else than the key of this install: remove it to have a new one made`,
+    {
+      code: 'PRIVATE_KEY_DAMAGED',
+      reason: 'InvalidSpec',
+    },
+  );
 }
 
 function hidden(path: string, right: 'read' | 'write'): RetryableError {
-  return new RetryableError(`the ACL token may not ${right} ${path}: add key_prefix "proconsul-private/" { policy = "write" }`, {
-    code: 'CONSUL_DENIED',
-    reason: 'ConsulDenied',
-  });
+  return new RetryableError(
+    `the ACL token may not ${right} ${path}: add key_prefix "proconsul-private/" { policy = "write" }`,
+    {
+      code: 'CONSUL_DENIED',
+      reason: 'ConsulDenied',
+    },
+  );
 }

@@ -98,5 +98,8 @@ export class Removals {
 }
 
 function tokenFor(keys: readonly ResourceKey[]): string {
-  return createHash('sha256').update([...keys].sort().join('\n')).digest('hex').slice(0, 12);
+  return createHash('sha256')
+    .update([...keys].sort().join('\n'))
+    .digest('hex')
+    .slice(0, 12);
 }

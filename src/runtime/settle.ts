@@ -68,11 +68,12 @@ export function isWorthTelling(ending: Ending, failingForMs: number): boolean {
 
 /** True when nothing that users read differs: a trace id or the way drift is seen never causes a write. */
 export function saysTheSame(wanted: CommonStatus, present: unknown): boolean {
-  const { lastTraceID: _, effective, ...rest } = (present ?? {}) as CommonStatus;
-  const { drift: ignored, ...effectiveRest } = effective ?? {};
-  const { effective: wantedEffective, ...wantedRest } = wanted;
-  const { drift: alsoIgnored, ...wantedEffectiveRest } = wantedEffective ?? {};
-  return isDeepStrictEqual(rest, wantedRest) && isDeepStrictEqual(effectiveRest, wantedEffectiveRest);
+  return isDeepStrictEqual(withoutNoise(wanted), withoutNoise((present ?? {}) as CommonStatus));
+}
+
+function withoutNoise({ lastTraceID: _trace, effective, ...rest }: CommonStatus): object {
+  const { drift: _drift, ...policies } = effective ?? {};
+  return { ...rest, effective: policies };
 }
 
 export interface Notice {

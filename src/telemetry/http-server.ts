@@ -78,7 +78,8 @@ async function answer(
     'x-content-type-options': 'nosniff',
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  // For HEAD, Node leaves the body out.
+  response.end(body);
 }
 
 async function replyTo(
@@ -87,7 +88,7 @@ async function replyTo(
 ): Promise<PageAnswer> {
   const target = URL.parse(url, 'http://localhost');
   if (target === null) return { status: 400, body: 'bad request\n' };
-  const page = Object.hasOwn(pages, target.pathname) ? pages[target.pathname] : undefined;
+  const page = pages[target.pathname];
   if (page === undefined) return { status: 404, body: 'not found\n' };
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'method not allowed\n' };
   return page(target);

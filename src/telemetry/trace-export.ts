@@ -73,7 +73,7 @@ export function startTraceExport(options: TraceExportOptions): TraceExport {
       return pipeline.pending;
     },
     shutdown: async () => {
-      
+      for (const api of [trace, context, propagation, logs]) api.disable();
       await sdk.shutdown();
     },
   };

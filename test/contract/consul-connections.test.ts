@@ -62,8 +62,10 @@ describe('a network that breaks', () => {
     const key = aKey();
     await consul.kv.get(key, { signal });
     gate.freeze();
-    const write = consul.txn.submit(creation(key), { signal }).catch((thrown: unknown) => thrown);
-    await eventually(() => gate.connections.open > 0, { what: 'the write is under way' });
+    let sent = false;
+    const beforeSend = (): void => void (sent = true);
+    const write = consul.txn.submit(creation(key), { signal, beforeSend }).catch((thrown: unknown) => thrown);
+    await eventually(() => sent, { what: 'the write is under way' });
     gate.cutAll();
     expect(await write).toMatchObject({ code: 'CONSUL_CONNECTION_LOST', outcomeUnknown: true });
     gate.thaw();

@@ -54,7 +54,9 @@ describe('a Consul that demands certificates', () => {
   });
 
   test('refuses who has no certificate', async () => {
-    expect(await outcome({ caFile: files.caFile })).toMatchObject(NO_TLS);
+    // TLS 1.3: the client is through before the server looks, and then sees an alert or just the end.
+    const code = expect.stringMatching(/^CONSUL_(?:TLS|CONNECTION_LOST)$/) as string;
+    expect(await outcome({ caFile: files.caFile })).toMatchObject({ ...NO_TLS, code });
   });
 
   test('spoken to in plain HTTP says so', async () => {

@@ -4,7 +4,9 @@ import { CONSUL_ERROR_CODES } from '../../src/consul/error-codes.ts';
 import { OPERATOR_ERROR_CODES } from '../../src/core/error-codes.ts';
 import { KUBE_ERROR_CODES } from '../../src/kube/errors.ts';
 
-const catalogued = new Set([CONSUL_ERROR_CODES, OPERATOR_ERROR_CODES, KUBE_ERROR_CODES].flatMap(codes => Object.keys(codes)));
+const catalogued = new Set(
+  [CONSUL_ERROR_CODES, OPERATOR_ERROR_CODES, KUBE_ERROR_CODES].flatMap(codes => Object.keys(codes)),
+);
 
 describe('error codes', () => {
   test('every code that is thrown stands in a catalogue, and so on the page', async () => {
@@ -14,7 +16,10 @@ describe('error codes', () => {
   });
 
   test('every code of the operator itself is thrown somewhere', async () => {
-    const used = await codesIn('src/{config,commit,core,main,operator,ownership,reconcilers,runtime,telemetry}{/**/*,}.ts', /'([A-Z][A-Z_]+)'/g);
+    const used = await codesIn(
+      'src/{config,commit,core,main,operator,ownership,reconcilers,runtime,telemetry}{/**/*,}.ts',
+      /'([A-Z][A-Z_]+)'/g,
+    );
     expect(Object.keys(OPERATOR_ERROR_CODES).filter(code => !used.has(code))).toEqual([]);
   });
 });

@@ -12,6 +12,22 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** An owner record's key, below `owners/`, and what it says. */
 type Records = Readonly<Record<string, { readonly onDelete?: string; readonly phase?: string; readonly names: object }>>;
 
+/** The servers a world stands on. */
+export interface WorldServers {
+  readonly apiServerUrl: string;
+  readonly caFile: string;
+  readonly adminToken: string;
+  readonly consulAddress: string;
+  /** What the test itself shows to Consul; the operator gets its token by its settings. */
+  readonly consulToken?: string;
+}
+
+interface Clients {
+  readonly kube: KubeApi;
+  readonly toKube: FaultProxy;
+  readonly toConsul: FaultProxy;
+}
+
 /**
  * A corner of the shared sandbox for one test file: a namespace, a folder of keys and an operator install that
  * nothing else touches, so that files run side by side. The operator sees both servers through proxies that
@@ -26,18 +42,25 @@ export class World {
   readonly toConsul: FaultProxy;
   readonly #operators: Operator[] = [];
 
-  private constructor(namespace: string, kube: KubeApi, toKube: FaultProxy, toConsul: FaultProxy) {
+  readonly #adminToken: string;
+
+  private constructor(namespace: string, servers: WorldServers, clients: Clients) {
     this.namespace = namespace;
     this.installId = namespace;
-    this.kube = kube;
-    this.consul = new ConsulApi({ address: inject('sandbox').consulAddress });
-    this.toKube = toKube;
-    this.toConsul = toConsul;
+    this.kube = clients.kube;
+    this.consul = new ConsulApi({ address: servers.consulAddress, ...definedToken(servers.consulToken) });
+    this.toKube = clients.toKube;
+    this.toConsul = clients.toConsul;
+    this.#adminToken = servers.adminToken;
   }
 
-  /** `topic` begins the namespace's name, which is the install id too. */
-  static async create(topic: string): Promise<World> {
-    const { apiServerUrl, caFile, adminToken, consulAddress } = inject('sandbox');
+  /**
+   * `topic` begins the namespace's name, which is the install id too. `own`: servers of the test's own in place of
+   * the shared ones, for tests that stop, wipe or reconfigure them.
+   */
+  static async create(topic: string, own: Partial<WorldServers> = {}): Promise<World> {
+    const servers: WorldServers = { ...inject('sandbox'), ...own };
+    const { apiServerUrl, caFile, adminToken, consulAddress } = servers;
     const kube = new KubeApi({ apiServerUrl, caFile, token: adminToken });
     await installCrds(kube);
     const [namespace, toKube, toConsul] = await Promise.all([
@@ -45,14 +68,14 @@ export class World {
       FaultProxy.start({ upstream: apiServerUrl, caFile }),
       FaultProxy.start({ upstream: consulAddress }),
     ]);
-    return new World(namespace, kube, toKube, toConsul);
+    return new World(namespace, servers, { kube, toKube, toConsul });
   }
 
   /** Starts this install's operator and does not wait for it. `args`: a command other than to run. */
   async spawnOperator(env: Environment = {}, args: readonly string[] = []): Promise<Operator> {
     const operator = await Operator.start({
       server: this.toKube.url,
-      token: inject('sandbox').adminToken,
+      token: this.#adminToken,
       consulAddress: this.toConsul.url,
       env: { PROCONSUL_INSTALL_ID: this.installId, PROCONSUL_NAMESPACES: this.namespace, ...env },
       args,
@@ -127,6 +150,10 @@ export class World {
       await consul.kvDelete(folder, { recurse: true });
     }
   }
+}
+
+function definedToken(token: string | undefined): { readonly token?: string } {
+  return token === undefined ? {} : { token };
 }
 
 /** A value nobody else has: to look for, or to differ from what was there. */

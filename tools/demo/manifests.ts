@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { CONSUL_KVS } from '../../src/operator/kinds.ts';
 import { CONFIG_MAPS, SECRETS } from '../../src/operator/source-catalog.ts';
-import { collectionPath, type KubeClient, type KubeObject, objectPath, type ResourceType } from '../../src/kube/index.ts';
+import {
+  collectionPath,
+  type KubeClient,
+  type KubeObject,
+  objectPath,
+  type ResourceType,
+} from '../../src/kube/index.ts';
 
 const CRDS: ResourceType = {
   group: 'apiextensions.k8s.io',
@@ -22,9 +28,14 @@ export async function readManifests(folder: string): Promise<KubeObject[]> {
 }
 
 /** Server-side apply, as `kubectl apply --server-side` does it. */
-export async function apply(client: KubeClient, object: KubeObject, signal: AbortSignal): Promise<KubeObject> {
+export async function apply(
+  client: KubeClient,
+  object: KubeObject,
+  signal: AbortSignal,
+): Promise<KubeObject> {
   const type = KINDS.find(({ kind }) => kind === object.kind);
-  if (type === undefined) throw new Error(`a sample has the kind ${object.kind}, which npm start cannot apply`);
+  if (type === undefined)
+    throw new Error(`a sample has the kind ${object.kind}, which npm start cannot apply`);
   const { name, namespace = 'default' } = object.metadata;
   return client.request<KubeObject>({
     method: 'PATCH',
@@ -39,8 +50,13 @@ export async function apply(client: KubeClient, object: KubeObject, signal: Abor
 /** Resolves once the API server serves the kind that a CRD defines. */
 export async function established(client: KubeClient, name: string, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const crd = await client.request<CustomResourceDefinition>({ method: 'GET', path: objectPath(CRDS, { name }), signal });
-    if (crd.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True')) return;
+    const crd = await client.request<CustomResourceDefinition>({
+      method: 'GET',
+      path: objectPath(CRDS, { name }),
+      signal,
+    });
+    if (crd.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True'))
+      return;
     await new Promise(resolve => setTimeout(resolve, 50));
   }
 }
@@ -51,6 +67,10 @@ interface CustomResourceDefinition extends KubeObject {
 
 /** The resources of ours that exist now. */
 export async function listResources(client: KubeClient, signal: AbortSignal): Promise<readonly KubeObject[]> {
-  const list = await client.request<{ items: KubeObject[] | null }>({ method: 'GET', path: collectionPath(CONSUL_KVS), signal });
+  const list = await client.request<{ items: KubeObject[] | null }>({
+    method: 'GET',
+    path: collectionPath(CONSUL_KVS),
+    signal,
+  });
   return list.items ?? [];
 }

@@ -47,7 +47,8 @@ export function sourceRefs(spec: ConsulKVSpec): SourceRef[] {
 
 /** What Consul should hold for this spec, given its sources. */
 export function desireKv(spec: ConsulKVSpec, sources: Sources): DesireResult {
-  const collected = spec.key === undefined ? collectTree(spec, sources) : collectSingle(spec.key, spec, sources);
+  const collected =
+    spec.key === undefined ? collectTree(spec, sources) : collectSingle(spec.key, spec, sources);
   if (collected.kind !== 'values') return collected;
   const flags = BigInt(spec.flags ?? 0);
   const contents = new Map<string, Content>();
@@ -75,7 +76,11 @@ function collectSingle(key: string, spec: ConsulKVSpec, sources: Sources): Colle
   const { configMapKeyRef, secretKeyRef } = spec.valueFrom ?? {};
   const wanted = configMapKeyRef ?? secretKeyRef;
   if (wanted === undefined) {
-    return { kind: 'refuse', reason: 'InvalidSpec', message: 'spec: with key, one of value and valueFrom is needed' };
+    return {
+      kind: 'refuse',
+      reason: 'InvalidSpec',
+      message: 'spec: with key, one of value and valueFrom is needed',
+    };
   }
   const ref: SourceRef = { kind: configMapKeyRef ? 'ConfigMap' : 'Secret', name: wanted.name };
   const source = sources(ref);
@@ -84,7 +89,8 @@ function collectSingle(key: string, spec: ConsulKVSpec, sources: Sources): Colle
   if (value !== undefined) return { kind: 'values', values: new Map([[key, value]]) };
   // An optional value that is missing leaves the resource with nothing to declare, as an optional env var does.
   if (wanted.optional === true) return { kind: 'values', values: new Map() };
-  const what = source.kind === 'found' ? `key ${wanted.key} in ${ref.kind} ${ref.name}` : `${ref.kind} ${ref.name}`;
+  const what =
+    source.kind === 'found' ? `key ${wanted.key} in ${ref.kind} ${ref.name}` : `${ref.kind} ${ref.name}`;
   return { kind: 'wait', reason: 'SourceNotFound', message: `${what} does not exist` };
 }
 

@@ -12,10 +12,24 @@ import type { Ledger } from '../../ownership/ledger.ts';
 import type { LedgerSync } from '../../ownership/ledger-sync.ts';
 import { listedNames } from '../../ownership/record.ts';
 import type { Kind, KindPlan, Receipt, Report, Subject } from '../../runtime/kind.ts';
-import { type DesiredKv, type DesireResult, desireKv, type Source, type SourceRef, sourceRefs } from './desire.ts';
+import {
+  type DesiredKv,
+  type DesireResult,
+  desireKv,
+  type Source,
+  type SourceRef,
+  sourceRefs,
+} from './desire.ts';
 import type { KeyWatcher } from './key-watcher.ts';
 import { ABSENT, type KeyMirror } from './mirror.ts';
-import { type KvChanges, type NameChange, type ObservedKv, planDeletion, planKv, type Stranger } from './plan.ts';
+import {
+  type KvChanges,
+  type NameChange,
+  type ObservedKv,
+  planDeletion,
+  planKv,
+  type Stranger,
+} from './plan.ts';
 import { receiptFor, summarize } from './report.ts';
 import type { SourceReader } from './sources.ts';
 import { cutUnit } from './units.ts';
@@ -74,11 +88,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const desired = desire?.kind === 'desired' ? desire.desired : undefined;
     const { ledger, ledgerSync } = this.#options;
     // Deleting on the word of memory alone would be deleting on ignorance: a missing record is looked up.
-    const unsure = fresh || !ledger.trusts(subject.ref) || (subject.deleting && ledger.record(subject.ref) === undefined);
+    const unsure =
+      fresh || !ledger.trusts(subject.ref) || (subject.deleting && ledger.record(subject.ref) === undefined);
     const record = unsure ? await ledgerSync.refreshRecord(subject.ref) : ledger.record(subject.ref);
     const listed = record === undefined ? new Map<string, string>() : listedNames(record);
     this.#track(subject.ref, desired, listed);
-    if (desire === undefined || desired !== undefined) await this.#look(subject.ref, desired, listed, fresh, signal);
+    if (desire === undefined || desired !== undefined)
+      await this.#look(subject.ref, desired, listed, fresh, signal);
     const strangers = desired === undefined ? [] : await this.#strangers(desired, listed, signal);
     await this.#refreshClaims(desired, listed, strangers);
     const wishes = this.#wishes(desired);
@@ -113,18 +129,24 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
       claimsIndex: claims.index,
     });
     const touched = cut.operations.map(({ key }) => key);
-    const outcome = await gate.commit({ owner: subject.ref, operations: cut.operations }).catch((error: unknown) => {
-      // Committed or not: nothing that is remembered of these keys can be trusted until they were read again.
-      if (error instanceof RetryableError && error.outcomeUnknown) this.#mistrust(subject.ref, touched);
-      throw error;
-    });
+    const outcome = await gate
+      .commit({ owner: subject.ref, operations: cut.operations })
+      .catch((error: unknown) => {
+        // Committed or not: nothing that is remembered of these keys can be trusted until they were read again.
+        if (error instanceof RetryableError && error.outcomeUnknown) this.#mistrust(subject.ref, touched);
+        throw error;
+      });
     if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
     if (outcome.kind === 'refused') {
       mirror.forget(touched);
       if (outcome.operations.some(({ operation }) => operation.key === CLAIMS_KEY)) ledger.mistrustClaims();
       return { kind: 'refused' };
     }
-    ledger.committed(subject.ref, cut.after(key => outcome.indexes.get(key) ?? NOT_THERE), outcome.indexes);
+    ledger.committed(
+      subject.ref,
+      cut.after(key => outcome.indexes.get(key) ?? NOT_THERE),
+      outcome.indexes,
+    );
     for (const written of cut.done) this.#wrote(written, outcome.indexes);
     return receiptFor(change, cut.done, record === undefined, subject.deleting);
   }
@@ -205,7 +227,8 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     if (toRead.length === 0) return;
     const begunAt = mirror.beginRead();
     const { value, filteredByAcl } = await consul.txn.readKeys(toRead, { signal, consistency: 'consistent' });
-    if (filteredByAcl) throw denied('the ACL token does not show all keys of this resource: it needs key:write on them');
+    if (filteredByAcl)
+      throw denied('the ACL token does not show all keys of this resource: it needs key:write on them');
     mirror.learn(value, begunAt, ref);
   }
 
@@ -237,7 +260,8 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     if (all.filteredByAcl) throw denied(`the ACL token does not show all keys below ${exclusive}`);
     const names = all.value.filter(name => !contents.has(name) && !listed.has(name));
     const addressable = new Set(names.filter(name => keyProblem(name) === undefined));
-    const { value } = addressable.size === 0 ? NOTHING_READ : await consul.txn.readKeys([...addressable], consistent);
+    const { value } =
+      addressable.size === 0 ? NOTHING_READ : await consul.txn.readKeys([...addressable], consistent);
     const strangers: Stranger[] = [];
     for (const key of names) {
       const entry = value.get(key);
@@ -252,7 +276,8 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
 
   #wishes(desired: DesiredKv | undefined): Map<string, string> {
     const wishes = new Map<string, string>();
-    for (const [name, content] of desired?.contents ?? []) wishes.set(name, this.#options.fingerprinter.of(name, content));
+    for (const [name, content] of desired?.contents ?? [])
+      wishes.set(name, this.#options.fingerprinter.of(name, content));
     return wishes;
   }
 

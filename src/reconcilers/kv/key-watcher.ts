@@ -36,7 +36,10 @@ export class KeyWatcher {
   readonly #options: KeyWatcherOptions;
   readonly #tree = new FolderTree();
   readonly #loops = new Map<string, AbortController>();
-  readonly #exclusive = new Map<ResourceKey, { readonly prefix: string; strangers: ReadonlySet<string> | undefined }>();
+  readonly #exclusive = new Map<
+    ResourceKey,
+    { readonly prefix: string; strangers: ReadonlySet<string> | undefined }
+  >();
   /** Prefixes where most keys are not ours: a recursive read would fetch too much. */
   readonly #crowded = new Set<string>();
   #watched = new WatchedPrefixes();
@@ -119,7 +122,13 @@ export class KeyWatcher {
     const { clock, random } = this.#options;
     const read = (block: { index: number; waitSeconds: number; signal: AbortSignal }) =>
       this.#options.consul.kv.keys(withoutSlash(prefix), { separator: '/', signal: block.signal, block });
-    for await (const { value, reset } of watch({ read, signal, clock, random, onFailure: this.#say(prefix) })) {
+    for await (const { value, reset } of watch({
+      read,
+      signal,
+      clock,
+      random,
+      onFailure: this.#say(prefix),
+    })) {
       if (reset) this.#options.onReset();
       const begun = clock.monotonic();
       try {
@@ -139,7 +148,8 @@ export class KeyWatcher {
   /** Reads what moved in a folder and beneath, and only that. */
   async #look(folder: Folder, index: number, signal: AbortSignal): Promise<void> {
     if (folder.index >= index) return;
-    const worthAsking = folder.children.size > 0 && folder.children.size * KEYS_PER_INDEX_CHECK <= folder.count;
+    const worthAsking =
+      folder.children.size > 0 && folder.children.size * KEYS_PER_INDEX_CHECK <= folder.count;
     if (worthAsking) {
       await Promise.all([
         this.#read([...folder.keys]),
@@ -169,7 +179,10 @@ export class KeyWatcher {
     mirror.learn(onlyTrusted(answer.value, answer.filteredByAcl), begunAt);
   }
 
-  async #recurse(keys: readonly string[], folder: string): Promise<Map<string, KvEntry | undefined> | undefined> {
+  async #recurse(
+    keys: readonly string[],
+    folder: string,
+  ): Promise<Map<string, KvEntry | undefined> | undefined> {
     const { consul, signal, logger } = this.#options;
     try {
       const answer = await consul.kv.list(folder, { signal });

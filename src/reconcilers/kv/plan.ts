@@ -114,7 +114,8 @@ export function planKv(
     return { kind: 'refuse', reason: 'TooLarge', message };
   }
   if (adopts && !observed.claims.complete) {
-    const message = 'the ACL token may not read all of proconsul/, so nothing that exists can be taken over: add key_prefix "proconsul/" { policy = "read" }';
+    const message =
+      'the ACL token may not read all of proconsul/, so nothing that exists can be taken over: add key_prefix "proconsul/" { policy = "read" }';
     return { kind: 'refuse', reason: 'ConsulDenied', message };
   }
   return { kind: 'change', changes, head, adopts, drifted };
@@ -127,7 +128,12 @@ export function planDeletion(observed: ObservedKv, onDelete: 'Delete' | 'Retain'
   const changes: NameChange[] = [];
   for (const [name, fingerprint] of listedNames(record)) {
     const ours = onDelete === 'Delete' && fingerprint !== UNWRITTEN;
-    changes.push({ name, cause: 'remove', to: undefined, write: ours ? removal(observed.seen(name)) : NO_WRITE });
+    changes.push({
+      name,
+      cause: 'remove',
+      to: undefined,
+      write: ours ? removal(observed.seen(name)) : NO_WRITE,
+    });
   }
   return { kind: 'change', changes, head: undefined, adopts: false, drifted: [] };
 }
@@ -159,7 +165,8 @@ function refuseRivals(desired: DesiredKv, observed: ObservedKv): KvPlan | undefi
   }
   if (desired.exclusive === undefined) return undefined;
   const rival = observed.prefixRival(desired.exclusive);
-  if (rival !== undefined) return conflict(`prefix ${desired.exclusive} overlaps what is exclusive to`, rival);
+  if (rival !== undefined)
+    return conflict(`prefix ${desired.exclusive} overlaps what is exclusive to`, rival);
   for (const { key } of observed.strangers) {
     const owner = observed.rival(key);
     if (owner !== undefined) return conflict(`key ${key} below the exclusive prefix belongs to`, owner);
@@ -185,7 +192,8 @@ function refuseExisting(
     const seen = observed.seen(name);
     if (isOurs(listed.get(name)) || seen === undefined || seen.index === 0) continue;
     const takeable =
-      !seen.session && (adoptionPolicy === 'Always' || (adoptionPolicy === 'IfEqual' && seen.fingerprint === wish));
+      !seen.session &&
+      (adoptionPolicy === 'Always' || (adoptionPolicy === 'IfEqual' && seen.fingerprint === wish));
     if (!takeable) inTheWay.push(seen.session ? `${name} (a lock is held there)` : name);
   }
   const claimed = observed.record?.head.exclusive;
@@ -282,7 +290,12 @@ function planStrangers(
     if (!firstClaim && driftPolicy === 'Ignore') continue;
     if (!firstClaim || !addressable || seen.session) drifted.push(key);
     if (!addressable || seen.session || (!firstClaim && driftPolicy === 'Report')) continue;
-    changes.push({ name: key, cause: 'stranger', to: undefined, write: { verb: 'delete', index: seen.index } });
+    changes.push({
+      name: key,
+      cause: 'stranger',
+      to: undefined,
+      write: { verb: 'delete', index: seen.index },
+    });
   }
   return changes;
 }

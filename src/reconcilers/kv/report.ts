@@ -28,7 +28,9 @@ function eventFor({ changes }: KvChanges, isFirst: boolean, deleting: boolean): 
 }
 
 function noteForDeletion(done: readonly NameChange[]): string {
-  return done.length === 0 ? 'let go of what the resource owned; nothing was removed' : `removed ${list(done)}`;
+  return done.length === 0
+    ? 'let go of what the resource owned; nothing was removed'
+    : `removed ${list(done)}`;
 }
 
 /** `write a, b; delete c`: what a change does to keys. */

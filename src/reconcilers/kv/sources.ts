@@ -12,7 +12,11 @@ export interface SourceCatalog {
   /** `forbidden`: this kind may not be read in this namespace. Else the version that exists now, if any does. */
   version(namespace: string, ref: SourceRef): { readonly resourceVersion: string } | 'missing' | 'forbidden';
   /** Reads the whole object. Undefined: it is gone. 'forbidden': a right is missing. */
-  fetch(namespace: string, ref: SourceRef, signal: AbortSignal): Promise<SourceObject | undefined | 'forbidden'>;
+  fetch(
+    namespace: string,
+    ref: SourceRef,
+    signal: AbortSignal,
+  ): Promise<SourceObject | undefined | 'forbidden'>;
 }
 
 const MAX_CACHED_BYTES = 32 * 1024 * 1024;
@@ -81,6 +85,7 @@ function contentOf({ data, binaryData }: SourceObject, kind: SourceRef['kind']):
   const content = new Map<string, Buffer>();
   const dataEncoding = kind === 'Secret' ? 'base64' : 'utf8';
   for (const [name, value] of Object.entries(data ?? {})) content.set(name, Buffer.from(value, dataEncoding));
-  for (const [name, value] of Object.entries(binaryData ?? {})) content.set(name, Buffer.from(value, 'base64'));
+  for (const [name, value] of Object.entries(binaryData ?? {}))
+    content.set(name, Buffer.from(value, 'base64'));
   return content;
 }

@@ -123,7 +123,8 @@ function draft(
   places: ReadonlyMap<string, number>,
   context: CutContext,
 ): Cut {
-  const shards = head === undefined ? allEmptied(context.record) : editShards(changes, places, context.record);
+  const shards =
+    head === undefined ? allEmptied(context.record) : editShards(changes, places, context.record);
   const operations = [
     ...claimOperations(changes, head, context),
     ...recordOperations(shards, head, context),
@@ -168,7 +169,11 @@ function allEmptied(record: OwnerRecord | undefined): Map<number, Map<string, st
 }
 
 /** A name or prefix that is taken for the first time and may have had no owner: installs must not race for it. */
-function claimOperations(changes: readonly NameChange[], head: Head | undefined, context: CutContext): WriteOperation[] {
+function claimOperations(
+  changes: readonly NameChange[],
+  head: Head | undefined,
+  context: CutContext,
+): WriteOperation[] {
   const { record, claimsIndex, installId } = context;
   const located = record === undefined ? new Map<string, number>() : locateNames(record);
   const adopts = changes.some(({ name, cause }) => cause === 'adopt' && !located.has(name));

@@ -89,7 +89,7 @@ describe('a notice', () => {
       clock.advance(1_000);
     }
     const [created, ...patched] = server.requests;
-    const { name } = (created?.body as { metadata: { name: string } }).metadata;
+    const name = (created?.body as { metadata: { name: string } } | undefined)?.metadata.name;
     expect(patched.map(({ method, path }) => `${method} ${path}`)).toEqual(
       Array.from({ length: 2 }, () => `PATCH /apis/events.k8s.io/v1/namespaces/shop/events/${name}`),
     );

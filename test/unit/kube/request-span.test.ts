@@ -59,7 +59,7 @@ test('a request is one client span by the HTTP conventions, which the API server
 test('a refusal is an error by its status, and nothing of bodies or tokens is recorded', async () => {
   server.failNext((_, response) => replyStatus(response, 409, 'Conflict'));
   const body = { data: 'private' };
-  await expect(client.request({ method: 'PATCH', path, body, signal: never })).rejects.toThrow();
+  await expect(client.request({ method: 'PATCH', path, body, signal: never })).rejects.toThrow('409');
   const [span] = exporter.getFinishedSpans();
   expect(span).toMatchObject({
     attributes: { 'http.response.status_code': 409, 'error.type': '409' },
@@ -71,7 +71,7 @@ test('a refusal is an error by its status, and nothing of bodies or tokens is re
 
 test('without an answer the error is named by its code', async () => {
   server.failNext((_, response) => response.destroy());
-  await expect(client.request({ method: 'GET', path, signal: never })).rejects.toThrow();
+  await expect(client.request({ method: 'GET', path, signal: never })).rejects.toThrow('API server');
   expect(exporter.getFinishedSpans()).toMatchObject([{ attributes: { 'error.type': 'KUBE_UNREACHABLE' } }]);
 });
 
@@ -81,7 +81,7 @@ test('a request that we cut short ourselves is no error', async () => {
   const request = client.request({ method: 'GET', path, signal: caller.signal });
   await until(() => server.requests.length === 1);
   caller.abort();
-  await expect(request).rejects.toThrow();
+  await expect(request).rejects.toThrow('aborted');
   expect(exporter.getFinishedSpans()).toMatchObject([{ status: { code: 0 } }]);
 });
 

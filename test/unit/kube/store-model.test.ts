@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Store, storeKey } from '../../../src/kube/store.ts';
 import type { KubeObject } from '../../../src/kube/types.ts';
