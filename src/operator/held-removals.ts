@@ -32,6 +32,8 @@ export interface HeldRemovalsOptions {
   /** Where the Lease lives: the operator's own namespace. */
   readonly namespace: string;
   readonly installId: string;
+  /** How many wait, each time that is looked at. */
+  readonly onHeld: (count: number) => void;
   /** The held set was released. */
   readonly onConfirmed: () => void;
 }
@@ -77,8 +79,9 @@ export class HeldRemovalsWatch {
   }
 
   async #look(): Promise<void> {
-    const { removals, events, logger, onConfirmed } = this.#options;
+    const { removals, events, logger, onHeld, onConfirmed } = this.#options;
     const held = removals.held();
+    onHeld(held?.count ?? 0);
     if (held === undefined) {
       this.#told = undefined;
       return;

@@ -1,6 +1,7 @@
 import { context } from '@opentelemetry/api';
 import { parseConsulKV } from '../api/v1alpha1/consulkv.ts';
-import { ANNOTATION_RECONCILE_AT } from '../api/v1alpha1/common.ts';
+import { ANNOTATION_RECONCILE_AT, type CommonStatus } from '../api/v1alpha1/common.ts';
+import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import { GroupCommit } from '../commit/group-commit.ts';
 import { createSoleTenure } from '../commit/sole-tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
@@ -8,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { type ConsulClient, createConsulClient } from '../consul/client.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { messageOf, RetryableError } from '../core/errors.ts';
-import { type ResourceKey, resourceKey, type ResourceRef } from '../core/resource.ts';
+import { resourceKey, type ResourceRef } from '../core/resource.ts';
 import { createEventRecorder, type KubeClient, type KubeObject, Store } from '../kube/index.ts';
 import { Fingerprinter } from '../ownership/fingerprint.ts';
 import { Ledger } from '../ownership/ledger.ts';
@@ -19,12 +20,13 @@ import { ConsulKVKind } from '../reconcilers/kv/index.ts';
 import { KeyMirror } from '../reconcilers/kv/mirror.ts';
 import { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
 import { SourceReader } from '../reconcilers/kv/sources.ts';
+import type { Ending } from '../runtime/ending.ts';
 import { PRIORITY, type Priority, WorkQueue } from '../runtime/queue.ts';
 import { OUTAGE_GRACE_MS } from '../runtime/settle.ts';
 import { createTurn } from '../runtime/turn.ts';
 import { runWorkers, type TurnResult, type Workers } from '../runtime/workers.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { ConditionCount, Metrics } from '../telemetry/metrics.ts';
 import type { Checks } from '../telemetry/probes.ts';
 import { withReconcileSpan, withTransactionSpan } from '../telemetry/tracing.ts';
 import { consulOptions } from './consul-options.ts';
@@ -143,8 +145,8 @@ export function startOperator(options: OperatorOptions): Operator {
       onError: reportDefect(logger),
     },
   });
-  const configMaps = new Store({ handlers: wakeReferrers('ConfigMap') });
-  const secrets = new Store({ handlers: wakeReferrers('Secret') });
+  const configMaps = new Store({ transform: identityOnly, handlers: wakeReferrers('ConfigMap') });
+  const secrets = new Store({ transform: identityOnly, handlers: wakeReferrers('Secret') });
   const removals: Removals = new Removals({
     ledger,
     exists: ({ namespace, name }) => resources.get(namespace, name) !== undefined,
@@ -168,6 +170,7 @@ export function startOperator(options: OperatorOptions): Operator {
     signal,
     namespace: options.namespace,
     installId,
+    onHeld: count => metrics.removalsHeld(count),
     onConfirmed: () => look(removals.orphans(), PRIORITY.deletion),
   });
 
@@ -221,22 +224,21 @@ export function startOperator(options: OperatorOptions): Operator {
       const { generation = 0, annotations } = object?.metadata ?? {};
       return withReconcileSpan({ ref, generation, turn: String(++turns), annotations }, run);
     },
-    onSettled: ending => {
-      const corrected = ending.kind === 'converged' ? (ending.applied?.corrected ?? 0) : 0;
-      for (let count = 0; count < corrected; count++) reconciles.driftCorrected();
+    observe: () => {
+      const end = reconciles.start();
+      return {
+        settled: (ending, next) => {
+          const corrected = ending.kind === 'converged' ? (ending.applied?.corrected ?? 0) : 0;
+          for (let count = 0; count < corrected; count++) reconciles.driftCorrected();
+          end(countedAs(ending, next));
+        },
+        aborted: () => end({ result: 'aborted' }),
+        panicked: () => end({ result: 'error', failure: 'panic' }),
+      };
     },
   });
-  const counted = async (key: ResourceKey, turnSignal: AbortSignal): Promise<TurnResult> => {
-    const end = reconciles.start();
-    try {
-      const result = await turn(key, turnSignal);
-      end(countedAs(result));
-      return result;
-    } catch (error) {
-      end({ result: 'aborted' });
-      throw error;
-    }
-  };
+  metrics.queueProgress(CONTROLLER, queue);
+  metrics.conditions(() => countConditions(resources));
 
   void start();
   async function start(): Promise<void> {
@@ -256,7 +258,7 @@ export function startOperator(options: OperatorOptions): Operator {
   function startWorkers(): Workers {
     return runWorkers({
       queue,
-      turn: counted,
+      turn,
       clock,
       signal,
       concurrency: CONCURRENT_TURNS,
@@ -348,9 +350,34 @@ function reportDefect(logger: Logger) {
     );
 }
 
-function countedAs(result: TurnResult): { result: 'success' | 'error' | 'requeue_after'; failure?: 'error' } {
-  if (result.kind === 'retry') return { result: 'error', failure: 'error' };
-  return { result: result.kind === 'requeue' ? 'requeue_after' : 'success' };
+function countedAs(ending: Ending, next: TurnResult): TurnCount {
+  if (ending.kind === 'refused' && STALLING_REASONS.has(ending.reason))
+    return { result: 'error', failure: 'terminal' };
+  if (next.kind === 'retry') return { result: 'error', failure: 'error' };
+  return { result: next.kind === 'requeue' ? 'requeue_after' : 'success' };
+}
+
+interface TurnCount {
+  readonly result: 'success' | 'error' | 'requeue_after';
+  readonly failure?: 'error' | 'terminal';
+}
+
+/** How many resources stand how, for alerts: never a label for a single one. */
+function* countConditions(resources: Store): Generator<ConditionCount> {
+  const counts = new Map<string, ConditionCount>();
+  for (const { status } of resources.values()) {
+    for (const { type, status: value, reason } of (status as CommonStatus | undefined)?.conditions ?? []) {
+      const id = `${type}/${value}/${reason}`;
+      const count = (counts.get(id)?.count ?? 0) + 1;
+      counts.set(id, { controller: CONTROLLER, type, status: value, reason, count });
+    }
+  }
+  yield* counts.values();
+}
+
+/** Of a ConfigMap or Secret only that it exists, and in which version: its labels and annotations are not ours. */
+function identityOnly({ metadata: { name, namespace, uid, resourceVersion } }: KubeObject): KubeObject {
+  return { metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid, resourceVersion } };
 }
 
 interface Outages {

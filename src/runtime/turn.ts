@@ -74,7 +74,17 @@ export interface ShellOptions<
     ref: ResourceRef,
     run: (span: TurnSpan) => Promise<T>,
   ) => Promise<T>;
-  readonly onSettled: (ending: Ending, next: TurnResult) => void;
+  /** Called when a turn begins; what it returns is told how the turn ended, once. */
+  readonly observe: () => TurnObserver;
+}
+
+/** For metrics. */
+export interface TurnObserver {
+  settled(ending: Ending, next: TurnResult): void;
+  /** Cut short by shutdown or by losing the lead. */
+  aborted(): void;
+  /** It threw, which is a defect. */
+  panicked(): void;
 }
 
 /**
@@ -107,23 +117,35 @@ class Shell<
     this.#options = options;
   }
 
-  turn(key: ResourceKey, signal: AbortSignal): Promise<TurnResult> {
+  async turn(key: ResourceKey, signal: AbortSignal): Promise<TurnResult> {
     const ref = resourceRef(key);
-    const { objects } = this.#options;
+    const { objects, kind, observe, span } = this.#options;
     const object = objects.get(ref);
-    if (object === undefined && !this.#options.kind.owns(ref)) {
-      this.#options.kind.forget(ref);
+    if (object === undefined && !kind.owns(ref)) {
+      kind.forget(ref);
       this.#failingSince.delete(key);
-      return Promise.resolve({ kind: 'done' });
+      return { kind: 'done' };
     }
-    return this.#options.span(object, ref, async span => {
-      const turn = new TurnState(ref, object, signal, span);
-      const ending = await this.#run(turn).catch((error: unknown): Ending => {
-        if (error instanceof AbortedError) throw error;
-        return { kind: 'failed', error };
-      });
-      return this.#settle(key, turn, ending);
+    const observer = observe();
+    try {
+      return await span(object, ref, turnSpan =>
+        this.#reconcile(key, new TurnState(ref, object, signal, turnSpan), observer),
+      );
+    } catch (error) {
+      if (error instanceof AbortedError || signal.aborted) observer.aborted();
+      else observer.panicked();
+      throw error;
+    }
+  }
+
+  async #reconcile(key: ResourceKey, turn: TurnState<Raw>, observer: TurnObserver): Promise<TurnResult> {
+    const reached = await this.#run(turn).catch((error: unknown): Ending => {
+      if (error instanceof AbortedError) throw error;
+      return { kind: 'failed', error };
     });
+    const { ending, next } = await this.#settle(key, turn, reached);
+    observer.settled(ending, next);
+    return next;
   }
 
   async #run(turn: TurnState<Raw>): Promise<Ending> {
@@ -222,7 +244,11 @@ class Shell<
   }
 
   /** The one door out. */
-  async #settle(key: ResourceKey, turn: TurnState<Raw>, reached: Ending): Promise<TurnResult> {
+  async #settle(
+    key: ResourceKey,
+    turn: TurnState<Raw>,
+    reached: Ending,
+  ): Promise<{ readonly ending: Ending; readonly next: TurnResult }> {
     const { logger } = this.#options;
     const failingForMs = this.#noteFailure(key, reached);
     let ending = asState(reached);
@@ -239,8 +265,7 @@ class Shell<
       turn.span.failed(ending.error);
       logger.info({ ...turn.ref, err: ending.error }, 'reconcile failed, will be tried again');
     } else logger.debug({ ...turn.ref, result: describeEnding(ending) }, 'reconciled');
-    this.#options.onSettled(ending, next);
-    return next;
+    return { ending, next };
   }
 
   #noteFailure(key: ResourceKey, ending: Ending): number {

@@ -50,7 +50,7 @@ export class Instruments {
     this.#recorder(key)(value, labels as Attributes);
   }
 
-  /** Asks `read` at every scrape; the returned function stops that. `read` must be quick and must not throw. */
+  /** Asks `read` at every scrape; the returned function stops that. `read` must be quick. */
   observe<K extends Observed>(key: K, read: () => Iterable<Observation<K>>): () => void {
     const instrument = this.#observed.get(key) ?? this.#createObserved(key);
     const callback = (result: ObservableResult): void => {

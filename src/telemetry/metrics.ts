@@ -65,8 +65,8 @@ const TRANSACTION_RESULTS: readonly TransactionResult[] = ['applied', 'refused',
 export type EventDropReason = 'rate' | 'queue' | 'failed';
 const EVENT_DROP_REASONS: readonly EventDropReason[] = ['rate', 'queue', 'failed'];
 
-export type SpanDropReason = 'queue_full' | 'export_failed' | 'shutdown';
-const SPAN_DROP_REASONS: readonly SpanDropReason[] = ['queue_full', 'export_failed', 'shutdown'];
+export type SpanDropReason = 'queue_full' | 'export_failed';
+const SPAN_DROP_REASONS: readonly SpanDropReason[] = ['queue_full', 'export_failed'];
 
 /** How many resources of one controller have a condition with this status and reason. */
 export interface ConditionCount {

@@ -404,7 +404,7 @@ export const METRICS = {
     source: 'recorded',
     unit: '1',
     labels: ['reason'],
-    description: 'Spans that never reached the collector: `queue_full`, `export_failed` or `shutdown`.',
+    description: 'Spans that never reached the collector: `queue_full` or `export_failed`.',
   },
   buildInfo: {
     name: 'proconsul_build_info',

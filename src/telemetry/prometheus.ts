@@ -1,8 +1,8 @@
+import type { Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import type { Resource } from '@opentelemetry/resources';
 import { type IMetricReader, MeterProvider } from '@opentelemetry/sdk-metrics';
 import { SCOPE } from './names.ts';
-import type { Meter } from '@opentelemetry/api';
 
 /** The content type of Prometheus' text format. */
 export const PROMETHEUS_TEXT = 'text/plain; version=0.0.4; charset=utf-8';
@@ -14,8 +14,16 @@ export interface Metering {
   shutdown(): Promise<void>;
 }
 
-/** A meter whose metrics are read by `scrape`, and by `readers` besides. */
-export function createMetering(resource: Resource, readers: readonly IMetricReader[]): Metering {
+export interface MeteringOptions {
+  readonly resource: Resource;
+  /** Others that read the metrics. */
+  readonly readers: readonly IMetricReader[];
+  /** A metric could not be read; the others are shown all the same. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** A meter whose metrics `scrape` reads. */
+export function createMetering({ resource, readers, onError }: MeteringOptions): Metering {
   const reader = new PrometheusExporter({ preventServerStart: true });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   const provider = new MeterProvider({ resource, readers: [reader, ...readers] });
@@ -23,7 +31,7 @@ export function createMetering(resource: Resource, readers: readonly IMetricRead
     meter: provider.getMeter(SCOPE),
     scrape: async () => {
       const { resourceMetrics, errors } = await reader.collect();
-      if (errors.length > 0) throw new AggregateError(errors, 'metrics could not be collected');
+      errors.forEach(onError);
       return serializer.serialize(resourceMetrics);
     },
     shutdown: () => provider.shutdown(),

@@ -22,15 +22,15 @@ const DEFAULT_SERVICE_NAME = 'proconsul';
 
 /** What everything exported says of its origin. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win. */
 export function createResource({ version, instanceId, namespace, podName, podUid }: Identity): Resource {
-  const own = resourceFromAttributes({
+  const own = {
     [RESOURCE_ATTRIBUTES.serviceName]: DEFAULT_SERVICE_NAME,
     [RESOURCE_ATTRIBUTES.serviceVersion]: version,
     [RESOURCE_ATTRIBUTES.serviceInstanceId]: instanceId,
-    [RESOURCE_ATTRIBUTES.namespaceName]: namespace,
-    [RESOURCE_ATTRIBUTES.podName]: podName,
-    [RESOURCE_ATTRIBUTES.podUid]: podUid,
-  });
+    ...(namespace === undefined ? {} : { [RESOURCE_ATTRIBUTES.namespaceName]: namespace }),
+    ...(podName === undefined ? {} : { [RESOURCE_ATTRIBUTES.podName]: podName }),
+    ...(podUid === undefined ? {} : { [RESOURCE_ATTRIBUTES.podUid]: podUid }),
+  };
   return defaultResource()
-    .merge(own)
+    .merge(resourceFromAttributes(own))
     .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] }));
 }

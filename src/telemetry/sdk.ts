@@ -45,7 +45,9 @@ export async function startTelemetry({ env, identity, logger, clock }: Telemetry
   routeDiagnostics(log, sayOnce);
   const resource = createResource(identity);
   const readers = signals.metrics ? [(await import('./metric-export.ts')).createMetricExport()] : [];
-  const metering = createMetering(resource, readers);
+  const onError = (err: unknown): void =>
+    sayOnce('metric', suppressed => log.error({ err, suppressed }, 'a metric could not be read'));
+  const metering = createMetering({ resource, readers, onError });
   const metrics = new Metrics(metering.meter);
   const traceExport = signals.traces
     ? await exportTraces({ env, resource, metrics, log, sayOnce })

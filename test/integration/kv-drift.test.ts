@@ -137,27 +137,29 @@ describe('a new wish from a source', () => {
   });
 });
 
-test('a key in no folder is swept, and put back, too', async () => {
-  const key = unique('swept');
-  const ready = await kvs.declareReady('rootless', { key, value: 'ours' });
-  expect(ready['status'].effective.drift).toBe('Swept');
-  await world.consul.kvPut(key, 'edited');
-  await expect.poll(async () => (await world.consul.kvGet(key))?.text, { timeout: 30_000 }).toBe('ours');
-  await kvs.remove('rootless');
-  expect(await world.consul.kvGet(key)).toBeUndefined();
-});
+describe.concurrent('what no blocking query covers', () => {
+  test('a key in no folder is swept, and put back, too', async () => {
+    const key = unique('swept');
+    const ready = await kvs.declareReady('rootless', { key, value: 'ours' });
+    expect(ready['status'].effective.drift).toBe('Swept');
+    await world.consul.kvPut(key, 'edited');
+    await expect.poll(async () => (await world.consul.kvGet(key))?.text, { timeout: 30_000 }).toBe('ours');
+    await kvs.remove('rootless');
+    expect(await world.consul.kvGet(key)).toBeUndefined();
+  });
 
-test('more than four first folders: all are put back, whether watched or swept', async () => {
-  const folders = Array.from({ length: 6 }, (_, n) => unique(`f${n}`));
-  const ways: string[] = [];
-  for (const [n, folder] of folders.entries()) {
-    const ready = await kvs.declareReady(`folder-${n}`, { key: `${folder}/x`, value: 'ours' });
-    ways.push(ready['status'].effective.drift);
-  }
-  expect(new Set(ways)).toEqual(new Set(['Watched', 'Swept']));
-  for (const folder of folders) await world.consul.kvPut(`${folder}/x`, 'edited');
-  for (const folder of folders) {
-    await expect.poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text, { timeout: 30_000 }).toBe('ours');
-  }
-  for (const n of folders.keys()) await kvs.remove(`folder-${n}`);
+  test('more than four first folders: all are put back, whether watched or swept', async () => {
+    const folders = Array.from({ length: 6 }, (_, n) => unique(`f${n}`));
+    const ways: string[] = [];
+    for (const [n, folder] of folders.entries()) {
+      const ready = await kvs.declareReady(`folder-${n}`, { key: `${folder}/x`, value: 'ours' });
+      ways.push(ready['status'].effective.drift);
+    }
+    expect(new Set(ways)).toEqual(new Set(['Watched', 'Swept']));
+    for (const folder of folders) await world.consul.kvPut(`${folder}/x`, 'edited');
+    for (const folder of folders) {
+      await expect.poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text, { timeout: 30_000 }).toBe('ours');
+    }
+    for (const n of folders.keys()) await kvs.remove(`folder-${n}`);
+  });
 });

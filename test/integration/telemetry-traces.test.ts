@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { AbortedError, RetryableError } from '../../src/core/errors.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { SCOPE } from '../../src/telemetry/names.ts';
+import type { Identity } from '../../src/telemetry/resource.ts';
 import { startTelemetry, type Telemetry } from '../../src/telemetry/sdk.ts';
 import {
   type ReconcileSpan,
@@ -17,6 +18,14 @@ import { sampleValue } from '../support/prometheus-text.ts';
 
 const CALLER = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' };
 const TRACEPARENT = `00-${CALLER.traceId}-${CALLER.spanId}-01`;
+
+const IN_A_POD: Identity = {
+  version: '1.2.3',
+  instanceId: 'uid-1',
+  namespace: 'consul',
+  podName: 'proconsul-0',
+  podUid: 'uid-1',
+};
 
 const reconcileOf = (name: string): ReconcileSpanOptions => ({
   ref: { kind: 'ConsulKV', namespace: 'shop', name },
@@ -48,6 +57,7 @@ afterEach(async () => {
 async function start(
   env: Readonly<Record<string, string>> = {},
   endpoint = receiver.endpoint,
+  identity: Identity = IN_A_POD,
 ): Promise<Telemetry> {
   // Its own, since a collector that hung may still be talked of in the next test.
   const sink = lines;
@@ -58,13 +68,6 @@ async function start(
     base: {},
     destination: { write: line => void sink.push(line) },
   });
-  const identity = {
-    version: '1.2.3',
-    instanceId: 'uid-1',
-    namespace: 'consul',
-    podName: 'proconsul-0',
-    podUid: 'uid-1',
-  };
   telemetry = await startTelemetry({ env: process.env, identity, logger, clock });
   return telemetry;
 }
@@ -138,6 +141,16 @@ describe('the trace of a reconcile', () => {
       'k8s.pod.uid': 'uid-1',
       'deployment.environment.name': 'test',
     });
+  });
+
+  test('leaves out what is not known of the process, without a word', async () => {
+    await start({}, receiver.endpoint, { version: '1.2.3', instanceId: 'uid-1' });
+    await reconcile(reconcileOf('orders'));
+    await receiver.until(({ spans }) => spans.length === 8);
+    expect(Object.keys(receiver.spans[0]?.resource ?? {}).filter(name => name.startsWith('k8s.'))).toEqual(
+      [],
+    );
+    expect(lines).toEqual([]);
   });
 
   test('goes by the service name and with the headers of the environment', async () => {

@@ -91,27 +91,49 @@ export class CrashRehearsal {
 
   async #runWithCrash({ at, nth, point }: { at: number; nth: number; point: Point }): Promise<void> {
     for (const [number, step] of this.#workload.steps.entries()) {
-      const { state, writes } = this.#learned[number] as Footprint;
-      const crashes = number === at;
-      const what = crashes ? `${step.name}, killed at ${point} ${writes[nth - 1]} (#${nth})` : step.name;
-      const from = this.#counts();
-      const trap = crashes ? new Trap(this.#world, { nth, fault: FAULT_AT[point] }) : undefined;
-      await step.make();
-      await trap?.caught(point, what);
-      if (trap) await this.#replaceOperator(trap, point);
-      await step.settled();
-      if (trap && point === 'late') await trap.letThrough();
-      const seen = () => this.#world.toConsul.summary(12) + '\n' + this.#world.toKube.summary(12);
-      await eventually(async () => expect(await this.#workload.snapshot(), what).toEqual(state), {
-        what: `${what}: the end state of the undisturbed run`,
-        timeoutMs: 10_000,
-      }).catch((error: unknown) => {
-        throw new Error(`${String(error)}\n${seen()}`, { cause: error });
+      const footprint = this.#learned[number] as Footprint;
+      const isHit = number === at;
+      const what = isHit
+        ? `${step.name}, killed with ${footprint.writes[nth - 1]} (#${nth}) ${point}`
+        : step.name;
+      const run = isHit ? this.#withCrash(step, { nth, point, footprint }) : this.#run(step, footprint, 0);
+      await run.catch((error: unknown) => {
+        const { toConsul, toKube } = this.#world;
+        const traffic = [toConsul.summary(12), toKube.summary(12), this.#operator?.tail(12)].join('\n');
+        throw new Error(`${what}: ${String(error)}\n${traffic}`, { cause: error });
       });
-      const allowed = writes.length + (crashes ? EXTRA_WRITES : 0);
-      expect(this.#writesSince(from).length, `writes of ${what}`).toBeLessThanOrEqual(allowed);
     }
     await this.#workload.cleanUp();
+  }
+
+  async #run(
+    step: Step,
+    { state, writes }: Footprint,
+    extraWrites: number,
+    meanwhile = async (): Promise<void> => {},
+    afterwards = async (): Promise<void> => {},
+  ): Promise<void> {
+    const from = this.#counts();
+    await step.make();
+    await meanwhile();
+    await step.settled();
+    await afterwards();
+    const isAsUndisturbed = async (): Promise<void> => expect(await this.#workload.snapshot()).toEqual(state);
+    await eventually(isAsUndisturbed, { what: 'the end state of the undisturbed run' });
+    expect(this.#writesSince(from).length, 'writes').toBeLessThanOrEqual(writes.length + extraWrites);
+  }
+
+  async #withCrash(
+    step: Step,
+    { nth, point, footprint }: { readonly nth: number; readonly point: Point; readonly footprint: Footprint },
+  ): Promise<void> {
+    const trap = new Trap(this.#world, { nth, fault: FAULT_AT[point] });
+    const crash = async (): Promise<void> => {
+      await trap.caught(point);
+      await this.#replaceOperator(trap, point);
+    };
+    const late = (): Promise<void> => (point === 'late' ? trap.letThrough() : Promise.resolve());
+    await this.#run(step, footprint, EXTRA_WRITES, crash, late);
   }
 
   async #replaceOperator(trap: Trap, point: Point): Promise<void> {
@@ -157,8 +179,9 @@ class Trap {
   }
 
   /** Resolves when the write is where the crash is to find it. */
-  async caught(point: Point, what: string): Promise<void> {
-    const timeout = setTimeout(() => this.#sprung.reject(new Error(`never came to ${what}`)), 15_000);
+  async caught(point: Point): Promise<void> {
+    const what = 'the write to crash at';
+    const timeout = setTimeout(() => this.#sprung.reject(new Error(`never came: ${what}`)), 15_000);
     const request = await this.#sprung.promise.finally(() => clearTimeout(timeout));
     this.#caught = request;
     if (point === 'unanswered')

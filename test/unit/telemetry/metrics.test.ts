@@ -12,12 +12,18 @@ const definitions: readonly MetricDefinition[] = Object.values(METRICS);
 
 let clock: FakeClock;
 let metering: Metering;
+let problems: unknown[];
 let metrics: Metrics;
 let eventLoop: EventLoopMonitor;
 
 beforeEach(() => {
   clock = new FakeClock();
-  metering = createMetering(emptyResource(), []);
+  problems = [];
+  metering = createMetering({
+    resource: emptyResource(),
+    readers: [],
+    onError: error => problems.push(error),
+  });
   metrics = new Metrics(metering.meter);
   eventLoop = createEventLoopMonitor(clock);
 });
@@ -199,4 +205,16 @@ test('two caches of different names are both shown', async () => {
   const text = await metering.scrape();
   expect(sampleValue(text, 'reflector_store_objects', { name: 'consulkvs' })).toBe(1);
   expect(sampleValue(text, 'reflector_store_objects', { name: 'secrets' })).toBe(2);
+});
+
+test('a metric that cannot be read is reported and leaves the others alone', async () => {
+  const defect = new Error('defect');
+  metrics.store('consulkvs', () => {
+    throw defect;
+  });
+  metrics.store('secrets', () => 2);
+  const text = await metering.scrape();
+  expect(problems).toEqual([defect]);
+  expect(sampleValue(text, 'reflector_store_objects', { name: 'secrets' })).toBe(2);
+  expect(sampleValue(text, 'proconsul_removals_held')).toBe(0);
 });
