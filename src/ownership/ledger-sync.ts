@@ -53,7 +53,8 @@ export class LedgerSync {
 
   /** Makes the view of other installs' claims at least as new as a write at `index`. */
   async refreshClaims(index: number): Promise<void> {
-    if (this.#options.ledger.claims.asOf >= index) return;
+    const { claims } = this.#options.ledger;
+    if (claims.complete && claims.asOf >= index) return;
     if (this.#loading === undefined || this.#loading.asOf < index) {
       const asOf = this.#options.highestIndex();
       const done = this.#readEverything().then(() => {});

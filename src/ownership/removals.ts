@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ResourceKey, type ResourceRef, resourceKey } from '../core/resource.ts';
+import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../core/resource.ts';
 import type { Ledger } from './ledger.ts';
 
 /** Inferred removals of more than this share of the records, if there are more than so many, wait for a go-ahead. */
@@ -32,8 +32,7 @@ export interface HeldRemovals {
 export class Removals {
   readonly #options: RemovalsOptions;
   readonly #seenDeleted = new Set<ResourceKey>();
-  #confirmed: string | undefined;
-  #released = new Set<ResourceKey>();
+  readonly #released = new Set<ResourceKey>();
 
   constructor(options: RemovalsOptions) {
     this.#options = options;
@@ -41,12 +40,18 @@ export class Removals {
 
   /** The API server told of the deletion itself. */
   sawDeleted(ref: ResourceRef): void {
+    const { ledger } = this.#options;
+    if (ledger.record(ref) === undefined) return;
     this.#seenDeleted.add(resourceKey(ref));
+    if (this.#seenDeleted.size <= 2 * ledger.size) return;
+    for (const key of this.#seenDeleted)
+      if (ledger.record(resourceRef(key)) === undefined) this.#seenDeleted.delete(key);
   }
 
   /** The resource is there (again). */
   sawPresent(ref: ResourceRef): void {
     this.#seenDeleted.delete(resourceKey(ref));
+    this.#released.delete(resourceKey(ref));
   }
 
   /** Records whose resource is missing. */
@@ -64,18 +69,22 @@ export class Removals {
     if (record === undefined || !isAbsenceKnown(ref)) return false;
     // Nothing in Consul goes with a record that says Retain.
     if (this.#seenDeleted.has(key) || record.head.onDelete === 'Retain') return true;
-    const held = this.held();
-    return held === undefined || this.#released.has(key);
+    if (!this.#released.has(key)) this.held();
+    return this.#released.has(key);
   }
 
-  /** What waits for a go-ahead now. */
+  /**
+   * What waits for a go-ahead now. A set that is small enough is released as a whole, here and at once; what was
+   * released and is not removed yet still counts, so that waves of losses add up.
+   */
   held(): HeldRemovals | undefined {
-    const waiting = this.#inferred();
+    const inferred = this.#inferred();
+    const waiting = inferred.filter(key => !this.#released.has(key));
+    if (waiting.length === 0) return undefined;
     const total = this.#options.ledger.size;
-    if (total <= HELD_FROM_RECORDS || waiting.length <= total * HELD_SHARE) return undefined;
-    const token = tokenFor(waiting);
-    if (token !== this.#confirmed) return { token, count: waiting.length, total };
-    // The set shrinks while it is worked off; the go-ahead was for all of it.
+    if (total > HELD_FROM_RECORDS && inferred.length > total * HELD_SHARE) {
+      return { token: tokenFor(waiting), count: waiting.length, total };
+    }
     for (const key of waiting) this.#released.add(key);
     return undefined;
   }
@@ -83,8 +92,7 @@ export class Removals {
   /** Releases the set that this token names, and no other. Returns whether it did. */
   confirm(token: string): boolean {
     if (this.held()?.token !== token) return false;
-    this.#confirmed = token;
-    this.#released = new Set(this.#inferred());
+    for (const key of this.#inferred()) this.#released.add(key);
     return true;
   }
 
@@ -93,7 +101,7 @@ export class Removals {
     return this.orphans()
       .filter(ref => ledger.record(ref)?.head.onDelete === 'Delete')
       .map(resourceKey)
-      .filter(key => !this.#seenDeleted.has(key) && !this.#released.has(key));
+      .filter(key => !this.#seenDeleted.has(key));
   }
 }
 

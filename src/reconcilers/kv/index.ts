@@ -4,7 +4,7 @@ import { CLAIMS_KEY } from '../../commit/operations.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import type { ConsulReads } from '../../consul/client.ts';
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
-import { RetryableError } from '../../core/errors.ts';
+import { ConflictError, RetryableError } from '../../core/errors.ts';
 import { keyProblem } from '../../core/keys.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { Content, Fingerprinter } from '../../ownership/fingerprint.ts';
@@ -28,6 +28,7 @@ import {
   type ObservedKv,
   planDeletion,
   planKv,
+  type Seen,
   type Stranger,
 } from './plan.ts';
 import { receiptFor, summarize } from './report.ts';
@@ -98,12 +99,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const strangers = desired === undefined ? [] : await this.#strangers(desired, listed, signal);
     await this.#refreshClaims(desired, listed, strangers);
     const wishes = this.#wishes(desired);
+    const seen = this.#snapshot(subject.ref, listed);
     const { claims } = ledger;
     const facts: ObservedKv = {
       record,
       strangers,
       claims,
-      seen: key => this.#options.mirror.seen(key),
+      seen: key => seen.get(key),
       rival: key => ledger.rivalFor(key, subject.ref),
       prefixRival: prefix => ledger.rivalForPrefix(prefix, subject.ref),
     };
@@ -232,6 +234,23 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     mirror.learn(value, begunAt, ref);
   }
 
+  /**
+   * What is known of the resource's keys at this moment, so that the planner sees one world.
+   *
+   * @throws ConflictError when a listed key is unknown: Consul was reset while we looked, and a removal planned now
+   *   would be planned on ignorance.
+   */
+  #snapshot(ref: ResourceRef, listed: ReadonlyMap<string, string>): ReadonlyMap<string, Seen> {
+    const { mirror } = this.#options;
+    const snapshot = new Map<string, Seen>();
+    for (const name of mirror.trackedBy(ref)) {
+      const seen = mirror.seen(name);
+      if (seen !== undefined) snapshot.set(name, seen);
+      else if (listed.has(name) && keyProblem(name) === undefined) throw resetMeanwhile();
+    }
+    return snapshot;
+  }
+
   /** Something stands where nothing of ours should: whose it is must be known as of the time it was written. */
   async #refreshClaims(
     desired: DesiredKv | undefined,
@@ -296,6 +315,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
 }
 
 const NOTHING_READ: { readonly value: ReadonlyMap<string, KvEntry | undefined> } = { value: new Map() };
+
+function resetMeanwhile(): ConflictError {
+  return new ConflictError('what is known of Consul was dropped while the resource was looked at', {
+    code: 'TURN_CONTENDED',
+    reason: 'Progressing',
+  });
+}
 
 function denied(what: string): RetryableError {
   return new RetryableError(what, { code: 'CONSUL_DENIED', reason: 'ConsulDenied' });
