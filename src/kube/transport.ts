@@ -57,7 +57,10 @@ export function createTransport(origin: string, tls: TlsMaterial, connections: n
   });
   return {
     async send({ method, path, headers, body, signal }) {
-      const reply = await pool.request({ method, path, headers, signal, body: body ?? null });
+      const reply = await unlessAborted(
+        pool.request({ method, path, headers, signal, body: body ?? null }),
+        signal,
+      );
       return { status: reply.statusCode, headers: reply.headers, body: reply.body };
     },
     retire() {
@@ -66,4 +69,14 @@ export function createTransport(origin: string, tls: TlsMaterial, connections: n
     },
     destroy: () => pool.destroy(),
   };
+}
+
+/** undici heeds the signal only once a connection stands; nobody shall wait for that, least of all when none will. */
+function unlessAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason);
+    const settle = (): void => signal.removeEventListener('abort', giveUp);
+    signal.addEventListener('abort', giveUp, { once: true });
+    pending.then(resolve, reject).finally(settle);
+  });
 }

@@ -61,7 +61,14 @@ export class KubeObjects implements Objects<KubeObject> {
   #adopt(object: KubeObject, result: WriteResult<KubeObject>): KubeObject | undefined {
     if (result.result === 'gone') return undefined;
     if (result.result === 'unchanged') return object;
-    this.#options.store.upsert(result.object);
+    // The answer to the patch that lets an object go carries the version of before, so no upsert would take it.
+    if (isReleased(result.object)) this.#options.store.delete(result.object);
+    else this.#options.store.upsert(result.object);
     return result.object;
   }
+}
+
+/** Nothing holds it back any more: the API server has removed it with the patch. */
+function isReleased({ metadata }: KubeObject): boolean {
+  return metadata.deletionTimestamp !== undefined && (metadata.finalizers ?? []).length === 0;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ConsulKvs, conditionsOf } from '../support/consulkv.ts';
-import { CrashRehearsal, type Step, type Workload } from '../support/crash-rehearsal.ts';
+import { CrashRehearsal, type Point, POINTS, type Step, type Workload } from '../support/crash-rehearsal.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubeObject } from '../support/kube-api.ts';
 import { World } from '../support/world.ts';
@@ -99,7 +99,13 @@ async function stage(topic: string): Promise<{ readonly world: World; readonly k
   return { world, kvs: new ConsulKvs(world) };
 }
 
-async function rehearse(world: World, kvs: ConsulKvs, steps: readonly Step[]): Promise<void> {
+/** By default at the two points between which a write is committed: the others differ in what the dead process knew. */
+async function rehearse(
+  world: World,
+  kvs: ConsulKvs,
+  steps: readonly Step[],
+  points: readonly Point[] = ['unsent', 'unanswered'],
+): Promise<void> {
   const workload: Workload = {
     steps,
     snapshot: () => endState(world, kvs),
@@ -107,7 +113,7 @@ async function rehearse(world: World, kvs: ConsulKvs, steps: readonly Step[]): P
   };
   const rehearsal = new CrashRehearsal(world, workload);
   const writes = await rehearsal.learn();
-  const crashes = await rehearsal.crashEverywhere();
+  const crashes = await rehearsal.crashEverywhere(points);
   const each = [...writes].map(([name, { length }]) => `${name} ${length}`).join(', ');
   process.stdout.write(`${world.namespace}: ${crashes} crashes; writes: ${each}\n`);
   expect(crashes).toBeGreaterThan(0);

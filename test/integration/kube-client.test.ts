@@ -8,7 +8,6 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import { kubeStatus } from '../../src/kube/errors.ts';
 import { readClusterUid } from '../../src/kube/identity.ts';
 import { collectionPath } from '../../src/kube/paths.ts';
-import { settled } from '../support/fake-clock.ts';
 import { TcpGate } from '../support/tcp-gate.ts';
 import { KubeWorld } from './kube-support.ts';
 
@@ -50,7 +49,6 @@ describe('connections', () => {
   test('a request goes through at once after another one was cut off in silence', async () => {
     const { client, gate } = await countedClient();
     await readClusterUid(client, signal);
-    await settled();
     gate.freeze();
     const late = client.request({ method: 'GET', path: '/api/v1/nodes', signal, deadlineMs: 200 });
     await expect(late).rejects.toMatchObject({ code: 'KUBE_TIMEOUT' });

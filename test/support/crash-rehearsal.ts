@@ -76,7 +76,7 @@ export class CrashRehearsal {
   }
 
   /** Runs once for every write and point. Resolves with the number of crashes. */
-  async crashEverywhere(points: readonly Point[] = POINTS): Promise<number> {
+  async crashEverywhere(points: readonly Point[]): Promise<number> {
     let crashes = 0;
     for (const [at, { writes }] of this.#learned.entries()) {
       for (let nth = 1; nth <= writes.length; nth += 1) {

@@ -1,4 +1,5 @@
-import { getEventListeners } from 'node:events';
+import { getEventListeners, once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { KubeRequest, RequestReport } from '../../../src/kube/client.ts';
 import { createKubeClient, type KubeClientOptions } from '../../../src/kube/http-client.ts';
@@ -155,6 +156,22 @@ describe('time limits', () => {
     await until(() => reports.length === 1);
     clock.advance(5_000);
     await expect(request).rejects.toMatchObject({ code: 'KUBE_TIMEOUT' });
+  });
+
+  test('a server that takes the connection and never shakes hands is given up too', async () => {
+    const mute = createServer(() => connections.push('one'));
+    const connections: string[] = [];
+    mute.listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = mute.address() as AddressInfo;
+    const kubeconfig = server.file('mute', JSON.stringify(configOf(`https://127.0.0.1:${port}`)));
+    const client = aClient({ kubeconfig });
+    const late = client.request(aGet({ deadlineMs: 5_000 }));
+    await until(() => connections.length === 1);
+    clock.advance(5_000);
+    await expect(late).rejects.toMatchObject({ code: 'KUBE_TIMEOUT' });
+    await client.close();
+    mute.close();
   });
 
   test("the caller's signal ends a request, as AbortedError, and no listener stays on it", async () => {

@@ -3,6 +3,8 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
 const MANY = 5_000;
+/** On a busy machine. */
+const STARTING_A_PROCESS_MS = 30_000;
 const LOGGER = new URL('../../../src/telemetry/logger.ts', import.meta.url).href;
 
 /** More than a pipe holds, then one of the ways a process ends without asking. */
@@ -23,4 +25,5 @@ test.each(['process.exit(3)', 'throw new Error("crash")', 'process.kill(process.
     expect(lines).toHaveLength(MANY);
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ count: MANY });
   },
+  STARTING_A_PROCESS_MS,
 );
