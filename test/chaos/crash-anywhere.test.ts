@@ -12,19 +12,24 @@ describe.concurrent('kill -9 at every write', { timeout: 300_000 }, () => {
   test('of a single key that is created, changed and deleted', async () => {
     const { world, kvs } = await stage('crash-key');
     const key = world.key('one');
-    await rehearse(world, kvs, [
-      step(
-        'create',
-        () => kvs.declare(NAME, { key, value: 'first', flags: 7 }),
-        () => kvs.ready(NAME),
-      ),
-      step(
-        'change',
-        () => kvs.change(NAME, { value: 'second' }),
-        () => kvs.ready(NAME),
-      ),
-      deletion(world, kvs),
-    ]);
+    await rehearse(
+      world,
+      kvs,
+      [
+        step(
+          'create',
+          () => kvs.declare(NAME, { key, value: 'first', flags: 7 }),
+          () => kvs.ready(NAME),
+        ),
+        step(
+          'change',
+          () => kvs.change(NAME, { value: 'second' }),
+          () => kvs.ready(NAME),
+        ),
+        deletion(world, kvs),
+      ],
+      POINTS,
+    );
   });
 
   test('of a tree that takes several transactions to create, change and delete', async () => {
@@ -32,19 +37,24 @@ describe.concurrent('kill -9 at every write', { timeout: 300_000 }, () => {
     const prefix = world.key('tree/');
     const before = numbered(0, 150, 'first');
     const after = { ...numbered(40, 170, 'second'), ...numbered(60, 100, 'first') };
-    await rehearse(world, kvs, [
-      step(
-        'create',
-        () => kvs.declare(NAME, { prefix, data: before }),
-        () => kvs.ready(NAME),
-      ),
-      step(
-        'change',
-        () => kvs.declare(NAME, { prefix, data: after }),
-        () => kvs.ready(NAME),
-      ),
-      deletion(world, kvs),
-    ]);
+    await rehearse(
+      world,
+      kvs,
+      [
+        step(
+          'create',
+          () => kvs.declare(NAME, { prefix, data: before }),
+          () => kvs.ready(NAME),
+        ),
+        step(
+          'change',
+          () => kvs.declare(NAME, { prefix, data: after }),
+          () => kvs.ready(NAME),
+        ),
+        deletion(world, kvs),
+      ],
+      ['late', 'unanswered'],
+    );
   });
 
   test('of a switch to Retain, back, to Retain again, and of the deletion that keeps the key', async () => {

@@ -156,7 +156,10 @@ function standingOf(object: KubeObject): Standing {
   const { generation } = object.metadata;
   const conditions = conditionsOf(object);
   const { Ready, Drifted, Stalled, Reconciling } = conditions;
-  const generations = [object['status']?.observedGeneration, ...Object.values(conditions).map(c => c.observedGeneration)];
+  const generations = [
+    object['status']?.observedGeneration,
+    ...Object.values(conditions).map(c => c.observedGeneration),
+  ];
   if (generations.some(observed => observed !== generation) || !Ready || !Drifted) {
     throw new Error(`generation ${generation} not observed: ${JSON.stringify(object['status'])}`);
   }

@@ -10,7 +10,9 @@ import { Operator } from './operator.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** An owner record's key, below `owners/`, and what it says. */
-type Records = Readonly<Record<string, { readonly onDelete?: string; readonly phase?: string; readonly names: object }>>;
+type Records = Readonly<
+  Record<string, { readonly onDelete?: string; readonly phase?: string; readonly names: object }>
+>;
 
 /** The servers a world stands on. */
 export interface WorldServers {

@@ -20,10 +20,15 @@ export async function acquireLock(
   path: string,
   { onWait }: { onWait: (holder: string) => void },
 ): Promise<Lock> {
-  for (let announced = false; !create(path); announced = true) {
+  let announced = false;
+  while (!create(path)) {
+    if (isStale(path)) {
+      rmSync(path, { force: true });
+      continue;
+    }
     if (!announced) onWait(holderOf(path) ?? '?');
-    if (isStale(path)) rmSync(path, { force: true });
-    else await delay(250);
+    announced = true;
+    await delay(250);
   }
   const heartbeat = setInterval(() => touch(path), heartbeatMs);
   return {

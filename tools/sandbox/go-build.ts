@@ -13,7 +13,7 @@ export interface BuildOptions {
   readonly report: (line: string) => void;
 }
 
-const progressEveryMs = 5000;
+const progressEveryMs = 10_000;
 
 /**
  * Builds the pinned version of a tool and puts it at `target`, whole or not at all. Of several processes that

@@ -1,0 +1,1 @@
+const { Worker } = await import('node:worker_threads');
