@@ -8,17 +8,18 @@ import { type Operator, startOperator } from './operator/operator.ts';
 import { installShutdown, shutdownSteps } from './runtime/shutdown.ts';
 import { systemClock } from './runtime/system-clock.ts';
 import { createEventLoopMonitor, eventLoopCheck } from './telemetry/event-loop.ts';
-import { type HttpServer, startHttpServer } from './telemetry/http-server.ts';
+import { serveMetrics, serveProbes } from './telemetry/endpoints.ts';
 import { createLogger, type Logger } from './telemetry/logger.ts';
-import { type Checks, probePage } from './telemetry/probes.ts';
+import type { Checks } from './telemetry/probes.ts';
 import { observeProcess } from './telemetry/process-metrics.ts';
-import { PROMETHEUS_TEXT } from './telemetry/prometheus.ts';
 import { startTelemetry, type Telemetry } from './telemetry/sdk.ts';
 import { VERSION } from './version.ts';
 
 const clock = systemClock;
 const random = Math.random;
 const LOOP_LAG_LIMIT_MS = 10_000;
+/** Less than the flush step of the shutdown has, so that a hanging collector is given up in order. */
+const FLUSH_MS = 1_500;
 
 await main(process.argv.slice(2)).catch((error: unknown) => {
   // One line for people; what they can do about it is in the message.
@@ -70,11 +71,9 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
     contextNamespace: client.contextNamespace,
   });
   const state: ProcessState = { operator: undefined, stopping: false };
-  const servers = await listen(config, telemetry, state, {
+  await listen(config, telemetry, state, logger, {
     'event-loop': eventLoopCheck(eventLoop.openWindow(), LOOP_LAG_LIMIT_MS),
   });
-  logger.info({ port: servers.probes.port }, 'probes listening');
-  logger.info({ port: servers.metrics.port }, 'metrics listening');
   stopOnSignal(state, telemetry, logger);
 
   const installId = await identify(config, client, namespace);
@@ -118,43 +117,26 @@ async function identify(config: Config, client: KubeClient, namespace: string): 
   }
 }
 
-interface Servers {
-  readonly probes: HttpServer;
-  readonly metrics: HttpServer;
-}
-
 async function listen(
   config: Config,
   telemetry: Telemetry,
   state: ProcessState,
+  logger: Logger,
   liveness: Checks,
-): Promise<Servers> {
+): Promise<void> {
   const host = config.bindAddress;
-  const ready = (): Checks => ({
+  const readiness: Checks = {
     started: () => (state.operator === undefined ? 'the operator is still starting' : undefined),
     'not-stopping': () => (state.stopping ? 'the process is shutting down' : undefined),
-    ...state.operator?.readiness,
-  });
-  const live = (): Checks => ({ ...liveness, ...state.operator?.liveness });
-  const probes = await startHttpServer({
+  };
+  await serveProbes({
     host,
     port: config.probePort,
-    setting: 'PROCONSUL_PROBE_PORT',
-    pages: {
-      '/livez': url => probePage('livez', live())(url),
-      '/healthz': url => probePage('livez', live())(url),
-      '/readyz': url => probePage('readyz', ready())(url),
-    },
+    logger,
+    livez: () => ({ ...liveness, ...state.operator?.liveness }),
+    readyz: () => ({ ...readiness, ...state.operator?.readiness }),
   });
-  const metrics = await startHttpServer({
-    host,
-    port: config.metricsPort,
-    setting: 'PROCONSUL_METRICS_PORT',
-    pages: {
-      '/metrics': async () => ({ status: 200, contentType: PROMETHEUS_TEXT, body: await telemetry.scrape() }),
-    },
-  });
-  return { probes, metrics };
+  await serveMetrics({ host, port: config.metricsPort, logger, scrape: () => telemetry.scrape() });
 }
 
 function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger): void {
@@ -168,7 +150,7 @@ function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger)
     // There is no election yet, so nobody waits for a lock.
     releaseLock: async () => {},
     flush: async signal => {
-      await Promise.all([state.operator?.flush(signal), telemetry.shutdown()]);
+      await Promise.all([state.operator?.flush(signal), telemetry.shutdown(FLUSH_MS)]);
     },
   });
   installShutdown({

@@ -113,7 +113,7 @@ export function startOperator(options: OperatorOptions): Operator {
     },
   });
   mirror.onChange(refs => look(refs));
-  ledger.onRelease(names => look(mirror.trackersOf(names)));
+  ledger.onRelease(names => look(watcher.concernedBy(names)));
 
   // What is known of Kubernetes.
   const events = createEventRecorder({
@@ -229,7 +229,7 @@ export function startOperator(options: OperatorOptions): Operator {
       return {
         settled: (ending, next) => {
           const corrected = ending.kind === 'converged' ? (ending.applied?.corrected ?? 0) : 0;
-          for (let count = 0; count < corrected; count++) reconciles.driftCorrected();
+          if (corrected > 0) reconciles.driftCorrected(corrected);
           end(countedAs(ending, next));
         },
         aborted: () => end({ result: 'aborted' }),

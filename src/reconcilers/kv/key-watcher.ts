@@ -38,7 +38,7 @@ export class KeyWatcher {
   readonly #loops = new Map<string, AbortController>();
   readonly #exclusive = new Map<
     ResourceKey,
-    { readonly prefix: string; strangers: ReadonlySet<string> | undefined }
+    { readonly prefix: string; strangers: ReadonlySet<string>; index: number }
   >();
   /** Prefixes where most keys are not ours: a recursive read would fetch too much. */
   readonly #crowded = new Set<string>();
@@ -90,12 +90,29 @@ export class KeyWatcher {
     return 'Watched';
   }
 
+  /**
+   * Who may go on now that these names and exclusive prefixes have no owner any more: whoever declares one of them
+   * or something beneath, and whoever claims a prefix that overlaps.
+   */
+  concernedBy(released: Iterable<string>): ResourceRef[] {
+    const keys = new Set<string>();
+    const claimants = new Set<ResourceKey>();
+    for (const name of released) {
+      const folder = name.endsWith('/') ? this.#tree.find(name) : undefined;
+      for (const key of folder === undefined ? [name] : keysBeneath(folder)) keys.add(key);
+      for (const [claimant, { prefix }] of this.#exclusive) {
+        if (name.startsWith(prefix) || prefix.startsWith(name)) claimants.add(claimant);
+      }
+    }
+    return [...this.#options.mirror.trackersOf(keys), ...[...claimants].map(resourceRef)];
+  }
+
   /** Keeps an eye on keys below the prefix that nobody declared. */
   trackExclusive(ref: ResourceRef, prefix: string | undefined): void {
     const key = resourceKey(ref);
     if (prefix === undefined) this.#exclusive.delete(key);
     else if (this.#exclusive.get(key)?.prefix !== prefix) {
-      this.#exclusive.set(key, { prefix, strangers: undefined });
+      this.#exclusive.set(key, { prefix, strangers: new Set(), index: 0 });
       if (this.#watched.include([prefix])) this.#syncLoops();
     }
   }
@@ -197,7 +214,10 @@ export class KeyWatcher {
     }
   }
 
-  /** Lists exclusive prefixes at, above or beneath `within` again; those with other strangers than before are told. */
+  /**
+   * Lists exclusive prefixes at, above or beneath `within` again. Told are those with other strangers than before,
+   * and those where something moved while there are strangers: one may have lost the lock that kept it.
+   */
   async #listExclusive(within: string): Promise<void> {
     const { consul, mirror, signal } = this.#options;
     for (const [key, tracked] of this.#exclusive) {
@@ -206,11 +226,10 @@ export class KeyWatcher {
       const answer = await consul.kv.keys(prefix, { signal });
       const own = mirror.trackedBy(resourceRef(key));
       const strangers = new Set(answer.value.filter(name => !own.has(name)));
-      const before = tracked.strangers;
+      const moved = strangers.size > 0 && answer.index > tracked.index;
+      if (moved || !sameSet(tracked.strangers, strangers)) mirror.touch(resourceRef(key));
       tracked.strangers = strangers;
-      if (before === undefined ? strangers.size > 0 : !sameSet(before, strangers)) {
-        mirror.touch(resourceRef(key));
-      }
+      tracked.index = answer.index;
     }
   }
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,10 +70,7 @@ describe('the API server of the sandbox', () => {
     await kube.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'left', namespace: name } });
     const ref = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
     await kube.delete(ref);
-    await eventually(async () => (await kube.get(ref)) === undefined, {
-      what: 'the namespace gone',
-      timeoutMs: 60_000,
-    });
+    await eventually(async () => expect(await kube.get(ref)).toBeUndefined(), { what: 'the namespace gone', timeoutMs: 60_000 });
   });
 
   test('is reached through a proxy, which counts writes and lets a watch flow', async () => {
@@ -150,7 +148,7 @@ describe('a Consul of its own', () => {
       expect(
         await new ConsulApi({ address: sandbox.address, caFile, certFile, keyFile }).kvPut('a', 'x'),
       ).toBe(true);
-      await expect(new ConsulApi({ address: sandbox.address, caFile }).kvPut('a', 'x')).rejects.toThrow();
+      await expect(new ConsulApi({ address: sandbox.address, caFile }).kvPut('a', 'x')).rejects.toThrow('certificate required');
       await expect(new ConsulApi({ address: sandbox.address }).kvPut('a', 'x')).rejects.toThrow(
         'certificate',
       );
@@ -180,8 +178,9 @@ describe('a Consul of its own', () => {
   test('as a cluster of three outlives its leader', async () => {
     const sandbox = await startConsulSandbox({ servers: 3 });
     try {
-      const leader = (await sandbox.leader()) ?? expect.fail('no leader');
-      const follower = sandbox.servers.find(server => server !== leader) ?? expect.fail('no follower');
+      const leader = await sandbox.leader();
+      const follower = sandbox.servers.find(server => server !== leader);
+      assert(leader && follower);
       const consul = new ConsulApi({ address: follower.address });
       await consul.kvPut('a', 'x');
       await leader.kill();
@@ -213,6 +212,6 @@ describe('a missing program', () => {
 
   test('named by a variable is an error, not a build', async () => {
     const env = { PROCONSUL_CONSUL: join(emptyFolder, 'consul'), XDG_CACHE_HOME: emptyFolder };
-    await expect(startConsulSandbox({}, { env, report: expect.fail })).rejects.toThrow('PROCONSUL_CONSUL is');
+    await expect(startConsulSandbox({}, { env, report: line => expect.fail(line) })).rejects.toThrow('PROCONSUL_CONSUL is');
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -26,12 +26,16 @@ test('a second taker waits, knows for whom, and gets the lock when it is release
 
 test('the lock of a dead process is taken over at once', async () => {
   writeFileSync(path, '4194304'); // above every pid there can be
-  (await acquireLock(path, unexpectedWait)).release();
+  const lock = await acquireLock(path, unexpectedWait);
+  expect(readFileSync(path, 'utf8')).toBe(String(process.pid));
+  lock.release();
 });
 
 test('so is one nobody touched for a minute, whoever has its number now', async () => {
   writeFileSync(path, String(process.pid));
   const before = new Date(Date.now() - 61_000);
   utimesSync(path, before, before);
-  (await acquireLock(path, unexpectedWait)).release();
+  const lock = await acquireLock(path, unexpectedWait);
+  expect(statSync(path).mtimeMs).toBeGreaterThan(before.getTime());
+  lock.release();
 });

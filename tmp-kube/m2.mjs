@@ -1,1 +1,0 @@
-const { Worker } = await import('node:worker_threads');
