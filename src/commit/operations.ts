@@ -12,10 +12,10 @@ export const CLAIMS_KEY = 'proconsul/.claims';
 export type Realm = 'data' | 'record';
 
 /** Every write says what it believed: there is no unconditional one. */
-export type WriteOperation = Extract<
-  KvOperation,
-  { verb: 'cas' | 'delete-cas' | 'check-index' | 'check-not-exists' }
-> & { readonly realm: Realm };
+export type WriteOperation = (
+  | Extract<KvOperation, { verb: 'cas' | 'delete-cas' | 'check-index' }>
+  | { readonly verb: 'check-not-exists'; readonly key: string }
+) & { readonly realm: Realm };
 
 /** Operations that happen all together or not at all, on behalf of one resource. */
 export interface WriteUnit {

@@ -6,7 +6,7 @@
  *   ── read ──┬─ index grew, or stayed for the whole wait ─▶ yield, block on it
  *             ├─ index went back ──────────────────────────▶ start over at 0
  *             ├─ same index before the wait was over ──────▶ start over at 0
- *             └─ failed ─────────────────▶ backoff, then block on the same index
+ *             └─ failed ─────────────────▶ backoff, ask without waiting, then block on the same index
  *
  * The index goes back when Consul was restored, rebuilt, or dropped its tombstones. The third case is what a restore
  * looks like to the query that is blocked just then: it is answered early with the data and the index of before, and
@@ -76,6 +76,8 @@ class Cursor<T> {
   #index = 0;
   #waitSeconds: number;
   #reset = false;
+  /** The next read only asks where Consul stands: one that restarted may have another past and would let us wait. */
+  #probing = false;
   /** Of reads that failed, or that led nowhere, in a row. */
   #failures = 0;
   #resets = 0;
@@ -89,7 +91,11 @@ class Cursor<T> {
   }
 
   get params(): WatchParams {
-    return { index: this.#index, waitSeconds: this.#waitSeconds, signal: this.#options.signal };
+    return {
+      index: this.#probing ? 0 : this.#index,
+      waitSeconds: this.#waitSeconds,
+      signal: this.#options.signal,
+    };
   }
 
   /** Resolves when the next read may go. */
@@ -101,6 +107,9 @@ class Cursor<T> {
   }
 
   take(answer: Answer<T>): WatchEvent<T> | undefined {
+    const probed = this.#probing;
+    this.#probing = false;
+    if (probed && answer.index === this.#index) return;
     this.#failures = 0;
     this.#lostConnections = 0;
     if (this.#isLost(answer)) return this.#startOver();
@@ -119,6 +128,7 @@ class Cursor<T> {
     const askedMs = error instanceof RetryableError ? (error.retryAfterMs ?? 0) : 0;
     this.#backoffMs = Math.max(askedMs, this.#backoff(this.#failures));
     this.#failures += 1;
+    this.#probing = this.#index > 0;
     if (isLostConnection(error)) this.#shortenWait();
   }
 

@@ -58,7 +58,7 @@ export interface ConsulClientOptions {
   readonly maxConnections?: number;
   /** Of blocking queries, each of which holds one. Default: 8. */
   readonly maxBlockingConnections?: number;
-  /** Default: 64 MiB. */
+  /** Of one answer. Default: 64 MiB. */
   readonly maxReplyBytes?: number;
   /** Called once for each attempt of a request. */
   readonly onRequest?: (sample: RequestSample) => void;

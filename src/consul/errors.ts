@@ -101,12 +101,19 @@ export interface Refusal {
   readonly status: number;
   readonly text: string;
   readonly retryAfter: string | undefined;
+  /** The text may hold a value: it is classified and not quoted. */
+  readonly confidential?: boolean;
 }
 
 /** An answer whose status is none that the endpoint knows as an answer. */
-export function refusal({ status, text, retryAfter }: Refusal, site: RequestSite): ConsulError {
+export function refusal(
+  { status, text, retryAfter, confidential = false }: Refusal,
+  site: RequestSite,
+): ConsulError {
   const code = codeOfStatus(status, text);
-  const problem = `${server(site)} answered ${site.operation} with ${status}${quote(text)}`;
+  // What comes with a status below 400 is content.
+  const words = confidential || status < 400 ? '' : quote(text);
+  const problem = `${server(site)} answered ${site.operation} with ${status}${words}`;
   return consulError(code, problem, {
     outcomeUnknown: site.writes && MAY_HAVE_BEEN_APPLIED.has(code),
     ...retryAfterMs(retryAfter),

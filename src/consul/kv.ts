@@ -88,6 +88,7 @@ function lockRequest(
     path: entryAt(lock.key).path,
     query: { [verb]: parseSessionId(lock.session), flags: lock.flags?.toString() },
     body: lock.value,
+    confidential: true,
     writes: true,
     // The same session may ask as often as it likes: the state it wants is the state there is.
     repeatable: true,

@@ -11,6 +11,8 @@ export interface ConsulRequest<T> {
   readonly query?: Readonly<Record<string, string | true | undefined>>;
   /** A string is JSON. Never a stream: Consul reads some bodies only with a Content-Length. */
   readonly body?: string | Buffer;
+  /** Whether the body holds users' values: then nothing that the server says about it is quoted, it may be an echo. */
+  readonly confidential?: boolean;
   /** Whether it changes Consul; only then can its outcome be unknown. Some reads are PUTs. */
   readonly writes: boolean;
   /** Whether twice is as good as once, so that it may be sent again after an unclear failure. Default: reads. */

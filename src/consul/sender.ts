@@ -146,13 +146,13 @@ class Call<T> {
 
   #exchange(address: ConsulAddress, token: string | undefined): Promise<WireReply> {
     const { method, path, query, block, body } = this.#request;
-    const { clock, datacenter, maxReplyBytes } = this.#parts;
+    const { clock, datacenter } = this.#parts;
     const wire = {
       method,
       path: path + queryString({ ...query, ...blockingQuery(block), dc: datacenter }),
       headers: { ...contentType(body), ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       body,
-      maxReplyBytes,
+      maxReplyBytes: this.#maxReplyBytes,
       signal: this.#deadline.signal,
       beforeSend: this.#options.beforeSend,
     };
@@ -161,7 +161,7 @@ class Call<T> {
 
   #read(reply: WireReply, address: ConsulAddress, token: string | undefined): T {
     const site = this.#site(address);
-    const { answers = [200], parse } = this.#request;
+    const { answers = [200], parse, confidential = false } = this.#request;
     if (answers.includes(reply.status)) return parse({ ...reply, site, anonymous: token === undefined });
     const text = reply.body.toString('utf8', 0, MAX_TEXT_BYTES);
     const retryAfter = reply.headers['retry-after'];
@@ -171,6 +171,7 @@ class Call<T> {
         // A debugging proxy may send back what it got.
         text: token === undefined ? text : text.replaceAll(token, '[token]'),
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+        confidential,
       },
       site,
     );
@@ -182,8 +183,12 @@ class Call<T> {
     if (this.#deadline.abortedByCaller) return new AbortedError('the call was aborted', thrown.cause);
     const site = this.#site(address);
     if (this.#deadline.expired) return timeoutError(site, this.#deadline.ms, thrown.sent);
-    if (thrown.tooLarge) return replyTooLarge(site, this.#parts.maxReplyBytes);
+    if (thrown.tooLarge) return replyTooLarge(site, this.#maxReplyBytes);
     return isConsulError(thrown.cause) ? thrown.cause : connectionError(thrown.cause, site, thrown.sent);
+  }
+
+  get #maxReplyBytes(): number {
+    return this.#options.maxReplyBytes ?? this.#parts.maxReplyBytes;
   }
 
   get #channel(): Channel {

@@ -65,6 +65,7 @@ export class Connections {
    */
   exchange(address: ConsulAddress, request: WireRequest, clock: Clock): Promise<WireReply> {
     return new Promise((resolve, reject) => {
+      if (request.signal.aborted) throw new WireFailure(request.signal.reason, false);
       const exchange = new Exchange(request, clock, resolve, reject);
       const { method, path, headers, body = null } = request;
       this.#poolOf(address).dispatch({ method, path: address.basePath + path, headers, body }, exchange);

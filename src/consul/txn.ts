@@ -80,7 +80,15 @@ export function txnRequest<T>(
       `a transaction has ${fragments.length} operations and ${bytes} bytes`,
     );
   }
-  return { ...request, method: 'PUT', template: '/v1/txn', path: '/v1/txn', body, answers: [200, 409] };
+  return {
+    ...request,
+    method: 'PUT',
+    template: '/v1/txn',
+    path: '/v1/txn',
+    body,
+    confidential: true,
+    answers: [200, 409],
+  };
 }
 
 /**

@@ -48,6 +48,8 @@ export interface CallOptions {
   readonly signal: AbortSignal;
   /** For the whole call, waiting for a connection included. Default: 10 s for reads, 15 s for writes. */
   readonly deadlineMs?: number;
+  /** Over this the answer is not read on. Default: the client's, 64 MiB. */
+  readonly maxReplyBytes?: number;
   /**
    * Called synchronously at the last moment before the request is written to the socket. What it throws is thrown
    * by the call, and nothing is sent: the place for "do I still lead?".

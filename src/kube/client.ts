@@ -47,7 +47,8 @@ export interface KubeClient {
   request<T>(request: KubeRequest): Promise<T>;
   /**
    * Opens a watch on a connection of its own and resolves once the server has accepted it. The chunks end when the
-   * server ends the watch; leaving the loop early, or aborting `signal`, destroys the connection.
+   * server ends the watch; leaving the loop early, or aborting `signal`, destroys the connection. Whoever does not
+   * read them has to abort.
    *
    * @throws as `request`; so does the iteration, when the connection breaks.
    */

@@ -156,6 +156,7 @@ function codeOfStatus(httpStatus: number, reason: string | undefined): KubeError
   if (httpStatus === 401) return 'KUBE_UNAUTHORIZED';
   if (httpStatus === 403) return 'KUBE_FORBIDDEN';
   if (httpStatus === 404) return 'KUBE_NOT_FOUND';
+  if (httpStatus === 408) return 'KUBE_TIMEOUT';
   if (httpStatus === 429) return 'KUBE_THROTTLED';
   if (httpStatus >= 500) return 'KUBE_SERVER_ERROR';
   return httpStatus >= 400 ? 'KUBE_INVALID' : 'KUBE_BAD_REPLY';

@@ -57,6 +57,7 @@ export function createTransport(origin: string, tls: TlsMaterial, connections: n
   });
   return {
     async send({ method, path, headers, body, signal }) {
+      signal.throwIfAborted();
       const reply = await unlessAborted(
         pool.request({ method, path, headers, signal, body: body ?? null }),
         signal,

@@ -1,6 +1,6 @@
 import { context } from '@opentelemetry/api';
 import { parseConsulKV } from '../api/v1alpha1/consulkv.ts';
-import { ANNOTATION_RECONCILE_AT, type CommonStatus } from '../api/v1alpha1/common.ts';
+import { ANNOTATION_RECONCILE_AT, type CommonStatus, FINALIZER } from '../api/v1alpha1/common.ts';
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import { GroupCommit } from '../commit/group-commit.ts';
 import { createSoleTenure } from '../commit/sole-tenure.ts';
@@ -113,7 +113,11 @@ export function startOperator(options: OperatorOptions): Operator {
     },
   });
   mirror.onChange(refs => look(refs));
-  ledger.onRelease(names => look(watcher.concernedBy(names)));
+  // Whoever let go is at it already and needs no turn for its own doing.
+  ledger.onRelease((names, by) => {
+    const self = by && resourceKey(by);
+    look(watcher.concernedBy(names).filter(ref => resourceKey(ref) !== self));
+  });
 
   // What is known of Kubernetes.
   const events = createEventRecorder({
@@ -315,10 +319,10 @@ function priorityOf(
   if (initial) return PRIORITY.resync;
   const before = previous?.metadata;
   const asked = before?.annotations?.[ANNOTATION_RECONCILE_AT] !== now.annotations?.[ANNOTATION_RECONCILE_AT];
-  const finalizers = before?.finalizers?.join() !== now.finalizers?.join();
+  const lostFinalizer = before?.finalizers?.includes(FINALIZER) && !now.finalizers?.includes(FINALIZER);
   if (before === undefined || before.uid !== now.uid || before.generation !== now.generation || asked)
     return PRIORITY.specChange;
-  return finalizers ? PRIORITY.resync : undefined;
+  return lostFinalizer ? PRIORITY.resync : undefined;
 }
 
 /** `ConfigMap/shop/orders`: what a resource reads, for the index that finds it again. */

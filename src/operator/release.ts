@@ -131,13 +131,14 @@ async function retainRecord(
     if (outcome.kind === 'denied') throw deniedFor(record, outcome.operations[0]?.what ?? '');
     record = await sync.refreshRecord(record.ref);
   }
-  throw new ConflictError(
-    `the record of ${describeResource(found.ref)} keeps changing: stop the operator first`,
-    {
-      code: 'RELEASE_CONTENDED',
-      reason: 'Progressing',
-    },
-  );
+  throw keepsChanging(`the record of ${describeResource(found.ref)}`);
+}
+
+function keepsChanging(what: string): ConflictError {
+  return new ConflictError(`${what} keeps changing: stop the operator first`, {
+    code: 'RELEASE_CONTENDED',
+    reason: 'Progressing',
+  });
 }
 
 function deniedFor({ ref }: OwnerRecord, what: string): RetryableError {
@@ -179,6 +180,8 @@ async function dropFinalizer(
       object = await getAgain(client, type, object, signal);
     }
   }
+  if (object !== undefined)
+    throw keepsChanging(`${type.kind} ${found.metadata.namespace}/${found.metadata.name}`);
 }
 
 async function getAgain(

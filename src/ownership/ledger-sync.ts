@@ -1,5 +1,6 @@
 import { CLAIMS_KEY } from '../commit/operations.ts';
 import { watch } from '../consul/blocking-query.ts';
+import { pause } from '../consul/pace.ts';
 import type { ConsulReads } from '../consul/client.ts';
 import { type KvEntry, NOT_THERE } from '../consul/types.ts';
 import type { Clock, Random } from '../core/clock.ts';
@@ -12,6 +13,7 @@ import { decodeRecords, type OwnerRecord, ownersPrefix, shardKey } from './recor
 /** Between two looks at what moved below `proconsul/`, most of which is our own doing. */
 const PAUSE_MS = 1_000;
 const ROOT = 'proconsul/';
+const CONSISTENT = { consistency: 'consistent' } as const;
 
 export interface LedgerSyncOptions {
   readonly consul: ConsulReads;
@@ -32,6 +34,9 @@ export interface LedgerSyncOptions {
 export class LedgerSync {
   readonly #options: LedgerSyncOptions;
   readonly #foreignIndexes = new Map<string, number>();
+  /** Reads of everything: how many were begun, and which of them is what the ledger shows. */
+  #begun = 0;
+  #shown = 0;
   #loading: { readonly asOf: number; readonly done: Promise<void> } | undefined;
 
   constructor(options: LedgerSyncOptions) {
@@ -45,10 +50,11 @@ export class LedgerSync {
    *   would mean to take what is ours for nobody's.
    */
   async load(): Promise<void> {
-    const { ledger, installId } = this.#options;
-    const entries = await this.#readEverything();
+    const { ledger, installId, highestIndex } = this.#options;
+    const begunAt = ledger.beginRead();
+    const entries = await this.#readEverything(highestIndex());
     if (!ledger.claims.complete) await this.#requireOwnRecords();
-    ledger.replaceOwn(decodeRecords(installId, entries));
+    ledger.replaceOwn(decodeRecords(installId, entries), begunAt);
   }
 
   /** Makes the view of other installs' claims at least as new as a write at `index`. */
@@ -56,8 +62,8 @@ export class LedgerSync {
     const { claims } = this.#options.ledger;
     if (claims.complete && claims.asOf >= index) return;
     if (this.#loading === undefined || this.#loading.asOf < index) {
-      const asOf = this.#options.highestIndex();
-      const done = this.#readEverything().then(() => {});
+      const asOf = Math.max(index, this.#options.highestIndex());
+      const done = this.#readEverything(asOf).then(() => {});
       const loading = { asOf, done };
       this.#loading = loading;
       void done
@@ -73,11 +79,11 @@ export class LedgerSync {
   async refreshRecord(ref: ResourceRef): Promise<OwnerRecord | undefined> {
     const { consul, installId, signal, ledger } = this.#options;
     const headKey = shardKey(installId, ref, 0);
-    const options = { signal, consistency: 'consistent' } as const;
-    const [head, shards] = await Promise.all([
-      consul.kv.get(headKey, options),
-      consul.kv.list(`${headKey}/`, options),
-    ]);
+    const options = { ...CONSISTENT, signal };
+    // One after the other: should a transaction fall between the two, the head is the older half, and no write
+    // based on it can succeed.
+    const head = await consul.kv.get(headKey, options);
+    const shards = await consul.kv.list(`${headKey}/`, options);
     if (head.filteredByAcl || shards.filteredByAcl) throw hiddenRecords(installId);
     const entries = head.value === undefined ? shards.value : [head.value, ...shards.value];
     const record = decodeRecords(installId, entries)[0];
@@ -100,58 +106,71 @@ export class LedgerSync {
       } catch (error) {
         onFailure(error);
       }
-      await new Promise<void>(resolve => {
-        const cancel = clock.after(PAUSE_MS, resolve);
-        signal.addEventListener('abort', () => (cancel(), resolve()), { once: true });
-      });
+      await pause(clock, PAUSE_MS, signal);
     }
   }
 
   async #lookAtInstalls(): Promise<void> {
     const { consul, installId, signal, ledger } = this.#options;
-    const { value } = await consul.kv.keys(ROOT, { separator: '/', signal });
+    const begun = this.#begun;
+    const { value, filteredByAcl } = await consul.kv.keys(ROOT, { ...CONSISTENT, separator: '/', signal });
+    if (filteredByAcl) return ledger.mistrustClaims();
     const installs = value.filter(name => name.endsWith('/')).map(name => name.slice(ROOT.length, -1));
-    for (const gone of ledger.foreignInstalls())
-      if (!installs.includes(gone)) ledger.replaceForeign(gone, []);
+    const gone = ledger.foreignInstalls().filter(install => !installs.includes(install));
+    if (this.#isNewest(begun)) for (const install of gone) ledger.replaceForeign(install, []);
     for (const install of installs) {
       const { index } = await consul.kv.keys(`${ROOT}${install}`, { separator: '/', signal });
       if (install === installId) await this.#lookAtOwn(index);
-      else if (index > (this.#foreignIndexes.get(install) ?? 0)) await this.#readForeign(install, index);
+      else if (index !== this.#foreignIndexes.get(install)) await this.#readForeign(install, index);
     }
   }
 
   async #readForeign(install: string, index: number): Promise<void> {
     const { consul, signal, ledger } = this.#options;
-    const { value } = await consul.kv.list(ownersPrefix(install), { signal });
+    const begun = this.#begun;
+    const { value, filteredByAcl } = await consul.kv.list(ownersPrefix(install), { ...CONSISTENT, signal });
+    // Claims that are not shown are claims all the same.
+    if (filteredByAcl) return ledger.mistrustClaims();
+    if (!this.#isNewest(begun)) return;
     ledger.replaceForeign(install, decodeRecords(install, value));
     this.#foreignIndexes.set(install, index);
+  }
+
+  /**
+   * Whether a read that started after that many reads of everything is at least as new as what the ledger shows.
+   * An older one must not be taken in: with it a claim would be forgotten that an adoption relies on knowing.
+   */
+  #isNewest(begun: number): boolean {
+    return begun >= this.#shown;
   }
 
   /** A record that stands at another index than our own last write was written, or removed, by somebody else. */
   async #lookAtOwn(index: number): Promise<void> {
     const { consul, installId, signal, ledger } = this.#options;
     if (index <= highestRecordIndex(ledger)) return;
-    const { value, filteredByAcl } = await consul.kv.list(ownersPrefix(installId), {
-      signal,
-      consistency: 'consistent',
-    });
-    if (filteredByAcl) return;
-    const indexes = new Map(value.map(({ key, modifyIndex }) => [key, modifyIndex]));
-    for (const record of ledger.records()) {
-      for (const [number, shard] of record.shards) {
-        if (indexes.get(shardKey(installId, record.ref, number)) !== shard.index) {
-          this.#options.onTampered(record.ref);
-          break;
-        }
-      }
+    const answer = await consul.kv.list(ownersPrefix(installId), { ...CONSISTENT, signal });
+    if (answer.filteredByAcl) return;
+    const indexes = new Map(answer.value.map(({ key, modifyIndex }) => [key, modifyIndex]));
+    for (const { ref, shards } of ledger.records()) {
+      const moved = [...shards].some(([number, shard]) => {
+        const isInAnswer = shard.index <= answer.index;
+        return isInAnswer && indexes.get(shardKey(installId, ref, number)) !== shard.index;
+      });
+      if (moved) this.#options.onTampered(ref);
     }
   }
 
-  async #readEverything(): Promise<readonly KvEntry[]> {
-    const { consul, ledger, installId, signal, highestIndex } = this.#options;
-    const asOf = highestIndex();
-    const { value, filteredByAcl } = await consul.kv.list(ROOT, { signal, consistency: 'consistent' });
-    const byInstall = new Map<string, KvEntry[]>(ledger.foreignInstalls().map(install => [install, []]));
+  /** @param asOf an index that has been met already, so that a consistent read shows everything up to it. */
+  async #readEverything(asOf: number): Promise<readonly KvEntry[]> {
+    const { consul, ledger, installId, signal } = this.#options;
+    const begun = ++this.#begun;
+    const { value, filteredByAcl } = await consul.kv.list(ROOT, { ...CONSISTENT, signal });
+    if (!this.#isNewest(begun)) return value;
+    this.#shown = begun;
+    const complete = !filteredByAcl;
+    // An install of which nothing is shown has gone, or is hidden.
+    const gone = complete ? ledger.foreignInstalls() : [];
+    const byInstall = new Map<string, KvEntry[]>(gone.map(install => [install, []]));
     for (const entry of value) {
       const install = entry.key.slice(ROOT.length).split('/', 1)[0] as string;
       if (install === installId || entry.key === CLAIMS_KEY) continue;
@@ -162,16 +181,13 @@ export class LedgerSync {
     for (const [install, entries] of byInstall)
       ledger.replaceForeign(install, decodeRecords(install, entries));
     const index = value.find(({ key }) => key === CLAIMS_KEY)?.modifyIndex ?? NOT_THERE;
-    ledger.claims = { index, asOf, complete: !filteredByAcl };
+    ledger.claims = { index, asOf, complete };
     return value;
   }
 
   async #requireOwnRecords(): Promise<void> {
     const { consul, installId, signal } = this.#options;
-    const { filteredByAcl } = await consul.kv.list(ownersPrefix(installId), {
-      signal,
-      consistency: 'consistent',
-    });
+    const { filteredByAcl } = await consul.kv.list(ownersPrefix(installId), { ...CONSISTENT, signal });
     if (filteredByAcl) throw hiddenRecords(installId);
   }
 }

@@ -1,7 +1,9 @@
 import { CLAIMS_KEY } from '../commit/operations.ts';
 import { type ModifyIndex, NOT_THERE } from '../consul/types.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../core/resource.ts';
-import { listedNames, type OwnerRecord } from './record.ts';
+import { ForeignClaims, type ForeignOwner, overlaps } from './foreign-claims.ts';
+import { Holdings } from './holdings.ts';
+import { listedNames, type OwnerRecord, UNWRITTEN } from './record.ts';
 
 /** Who owns a name: a resource of this install, or one of another install on the same Consul. */
 export type Owner =
@@ -21,19 +23,38 @@ export interface ClaimsView {
   readonly complete: boolean;
 }
 
-/** Names that are no longer owned as they were: whoever waits for one of them should look again. */
-export type ReleaseListener = (names: Iterable<string>) => void;
+/** What a write is about to take for the first time. */
+export interface Claim {
+  readonly names: readonly string[];
+  /** A prefix that becomes exclusive. */
+  readonly exclusive: string | undefined;
+}
+
+/**
+ * Names and prefixes that are no longer owned as they were: whoever waits for one of them should look again.
+ * `by`: the resource that let go of them; undefined: another install did.
+ */
+export type ReleaseListener = (released: Iterable<string>, by: ResourceRef | undefined) => void;
+
+/** A record as it was last learned, and when. */
+interface Learned {
+  readonly record: OwnerRecord;
+  readonly at: number;
+}
 
 /**
  * Who owns what, in memory: this install's records as last read or written (nobody else writes them), and other
  * installs' records as last read. Consul is the truth; every write is a compare-and-set against it.
  */
 export class Ledger {
-  readonly #records = new Map<ResourceKey, OwnerRecord>();
-  readonly #owners = new Map<string, ResourceKey>();
-  readonly #exclusive = new Map<string, ResourceKey>();
-  readonly #foreign = new Map<string, ForeignClaims>();
+  readonly #records = new Map<ResourceKey, Learned>();
+  readonly #names = new Holdings();
+  readonly #prefixes = new Holdings();
+  /** What the writes under way are taking. */
+  readonly #reserved = new Map<ResourceKey, Claim>();
+  readonly #foreign = new ForeignClaims();
   readonly #mistrusted = new Set<ResourceKey>();
+  #moment = 0;
   #claims: ClaimsView = { index: NOT_THERE, asOf: -1, complete: false };
   #onRelease: ReleaseListener = () => {};
 
@@ -54,37 +75,72 @@ export class Ledger {
   }
 
   record(ref: ResourceRef): OwnerRecord | undefined {
-    return this.#records.get(resourceKey(ref));
+    return this.#records.get(resourceKey(ref))?.record;
   }
 
-  records(): IterableIterator<OwnerRecord> {
-    return this.#records.values();
+  *records(): IterableIterator<OwnerRecord> {
+    for (const { record } of this.#records.values()) yield record;
+  }
+
+  /**
+   * Takes names and a prefix for as long as a write that claims them is under way: two units of one transaction
+   * could both adopt a key, and nothing in Consul would tell them apart. Ends with `put` or `giveBack`.
+   *
+   * @returns false, and nothing is taken, when somebody was faster.
+   */
+  reserve(ref: ResourceRef, claim: Claim): boolean {
+    const { names, exclusive } = claim;
+    if (names.some(name => this.rivalFor(name, ref) !== undefined)) return false;
+    if (exclusive !== undefined) {
+      const rival = this.rivalForPrefix(exclusive, ref) ?? this.rivalBeneath(exclusive, ref);
+      if (rival !== undefined) return false;
+    }
+    const key = resourceKey(ref);
+    this.#reserved.set(key, claim);
+    for (const name of names) this.#names.take(name, key);
+    if (exclusive !== undefined) this.#prefixes.take(exclusive, key);
+    return true;
+  }
+
+  /** The write did not happen: what was reserved for it is anybody's again. */
+  giveBack(ref: ResourceRef): void {
+    this.#tell(this.#letGo(ref, this.record(ref)), ref);
   }
 
   /** Takes over a record as Consul now holds it; undefined: there is none. */
   put(ref: ResourceRef, record: OwnerRecord | undefined): void {
     const key = resourceKey(ref);
     this.#mistrusted.delete(key);
-    const before = this.#records.get(key);
-    const names = record === undefined ? new Map<string, string>() : listedNames(record);
-    const released: string[] = [];
-    if (before !== undefined) {
-      for (const name of listedNames(before).keys()) {
-        if (names.has(name) || this.#owners.get(name) !== key) continue;
-        this.#owners.delete(name);
-        released.push(name);
-      }
-      const { exclusive } = before.head;
-      if (exclusive !== undefined && exclusive !== record?.head.exclusive) {
-        this.#exclusive.delete(exclusive);
-        released.push(exclusive);
-      }
+    if (record !== undefined) {
+      for (const name of listedNames(record).keys()) this.#names.take(name, key);
+      if (record.head.exclusive !== undefined) this.#prefixes.take(record.head.exclusive, key);
     }
-    for (const name of names.keys()) if (!this.#owners.has(name)) this.#owners.set(name, key);
-    if (record?.head.exclusive !== undefined) this.#exclusive.set(record.head.exclusive, key);
+    const released = this.#letGo(ref, record);
     if (record === undefined) this.#records.delete(key);
-    else this.#records.set(key, record);
-    if (released.length > 0) this.#onRelease(released);
+    else this.#records.set(key, { record, at: ++this.#moment });
+    this.#tell(released, ref);
+  }
+
+  /** Ends the ownership of what was listed or reserved and is not in the record any more. */
+  #letGo(ref: ResourceRef, record: OwnerRecord | undefined): string[] {
+    const key = resourceKey(ref);
+    const before = this.record(ref);
+    const reserved = this.#reserved.get(key);
+    this.#reserved.delete(key);
+    const kept = namesOf(record);
+    const names = new Set([...namesOf(before).keys(), ...(reserved?.names ?? [])]);
+    const prefixes = new Set([before?.head.exclusive, reserved?.exclusive]);
+    const released: string[] = [];
+    for (const name of names) if (!kept.has(name) && this.#names.letGo(name, key)) released.push(name);
+    for (const prefix of prefixes) {
+      if (prefix === undefined || prefix === record?.head.exclusive) continue;
+      if (this.#prefixes.letGo(prefix, key)) released.push(prefix);
+    }
+    return released;
+  }
+
+  #tell(released: readonly string[], by: ResourceRef | undefined): void {
+    if (released.length > 0) this.#onRelease(released, by);
   }
 
   /** Takes over what an own transaction wrote. Its claims index is ours: nobody adopted anything in between. */
@@ -113,87 +169,104 @@ export class Ledger {
     this.#claims = { ...this.#claims, asOf: -1 };
   }
 
-  /** Replaces all of this install's records by what a complete read returned. */
-  replaceOwn(records: readonly OwnerRecord[]): void {
-    const present = new Set(records.map(record => resourceKey(record.ref)));
-    for (const key of this.#records.keys()) if (!present.has(key)) this.put(resourceRef(key), undefined);
-    for (const record of records) this.put(record.ref, record);
+  /** To be called before a read of all records is sent; goes with its result into `replaceOwn`. */
+  beginRead(): number {
+    return ++this.#moment;
+  }
+
+  /** Replaces all of this install's records by what a complete read returned; own writes since then stay. */
+  replaceOwn(records: readonly OwnerRecord[], begunAt: number): void {
+    const isNewer = (key: ResourceKey): boolean =>
+      this.#reserved.has(key) || (this.#records.get(key)?.at ?? 0) > begunAt;
+    const present = new Set(records.map(({ ref }) => resourceKey(ref)));
+    for (const key of this.#records.keys()) {
+      if (!present.has(key) && !isNewer(key)) this.put(resourceRef(key), undefined);
+    }
+    for (const record of records) if (!isNewer(resourceKey(record.ref))) this.put(record.ref, record);
   }
 
   /** Replaces what is known of another install. No records: the install owns nothing (any more). */
   replaceForeign(install: string, records: readonly OwnerRecord[]): void {
-    const before = this.#foreign.get(install);
-    const claims = foreignClaims(records);
-    if (claims.names.size === 0 && claims.exclusive.size === 0) this.#foreign.delete(install);
-    else this.#foreign.set(install, claims);
-    if (before === undefined) return;
-    const gone = (now: ReadonlyMap<string, ResourceRef>) => (name: string) => !now.has(name);
-    const released = [
-      ...[...before.names.keys()].filter(gone(claims.names)),
-      ...[...before.exclusive.keys()].filter(gone(claims.exclusive)),
-    ];
-    if (released.length > 0) this.#onRelease(released);
+    this.#tell(this.#foreign.replace(install, records), undefined);
   }
 
   foreignInstalls(): string[] {
-    return [...this.#foreign.keys()];
+    return this.#foreign.installs();
   }
 
-  /** Who but `asking` owns this name, by listing it or by an exclusive prefix above it. */
+  /**
+   * Who but `asking` owns this name: by listing it, or else by an exclusive prefix above it. What `asking` lists
+   * itself is not subject to prefixes, and among installs the one that has written goes before those that only
+   * mean to.
+   */
   rivalFor(name: string, asking: ResourceRef): Owner | undefined {
     const own = resourceKey(asking);
-    const listed = this.#owners.get(name);
-    if (listed !== undefined && listed !== own) return { kind: 'resource', ref: resourceRef(listed) };
-    for (const prefix of foldersAbove(name)) {
-      const claimed = this.#exclusive.get(prefix);
-      if (claimed !== undefined && claimed !== own) return { kind: 'resource', ref: resourceRef(claimed) };
-    }
-    return this.#foreignOwner(name);
+    const owner = this.#names.holderOf(name);
+    if (owner !== undefined && owner !== own) return ofResource(owner);
+    const lister = this.#foreign.listerOf(name, { written: this.#hasWritten(own, name) });
+    if (lister !== undefined) return ofInstall(lister);
+    return owner === own ? undefined : this.#claimantAbove(name, own);
   }
 
   /** Who but `asking` has claimed a prefix that overlaps this one. */
   rivalForPrefix(prefix: string, asking: ResourceRef): Owner | undefined {
     const own = resourceKey(asking);
-    for (const [claimed, key] of this.#exclusive) {
-      if (key !== own && overlaps(claimed, prefix)) return { kind: 'resource', ref: resourceRef(key) };
+    for (const [claimed, key] of this.#prefixes.entries()) {
+      if (key !== own && overlaps(claimed, prefix)) return ofResource(key);
     }
-    for (const [install, { exclusive }] of this.#foreign) {
-      for (const [claimed, ref] of exclusive)
-        if (overlaps(claimed, prefix)) return { kind: 'install', install, ref };
+    const foreign = this.#foreign.overlapping(prefix);
+    return foreign === undefined ? undefined : ofInstall(foreign);
+  }
+
+  /** A name below the prefix that somebody but `asking` lists, whether or not anything stands there. */
+  rivalBeneath(
+    prefix: string,
+    asking: ResourceRef,
+  ): { readonly name: string; readonly owner: Owner } | undefined {
+    const own = resourceKey(asking);
+    for (const [name, key] of this.#names.entries()) {
+      if (key !== own && name.startsWith(prefix)) return { name, owner: ofResource(key) };
+    }
+    const foreign = this.#foreign.nameBeneath(prefix);
+    return foreign === undefined ? undefined : { name: foreign.name, owner: ofInstall(foreign) };
+  }
+
+  #claimantAbove(name: string, own: ResourceKey): Owner | undefined {
+    for (const prefix of foldersAbove(name)) {
+      const claimed = this.#prefixes.holderOf(prefix);
+      if (claimed !== undefined && claimed !== own) return ofResource(claimed);
+      const foreign = this.#foreign.claimantOf(prefix);
+      if (foreign !== undefined) return ofInstall(foreign);
     }
     return undefined;
   }
 
-  #foreignOwner(name: string): Owner | undefined {
-    for (const [install, { names, exclusive }] of this.#foreign) {
-      const listed = names.get(name);
-      if (listed !== undefined) return { kind: 'install', install, ref: listed };
-      for (const prefix of foldersAbove(name)) {
-        const claimed = exclusive.get(prefix);
-        if (claimed !== undefined) return { kind: 'install', install, ref: claimed };
-      }
-    }
-    return undefined;
+  #hasWritten(key: ResourceKey, name: string): boolean {
+    const { record } = this.#records.get(key) ?? {};
+    return record !== undefined && (fingerprintIn(record, name) ?? UNWRITTEN) !== UNWRITTEN;
   }
 }
 
-interface ForeignClaims {
-  readonly names: ReadonlyMap<string, ResourceRef>;
-  readonly exclusive: ReadonlyMap<string, ResourceRef>;
+const NO_NAMES: ReadonlyMap<string, string> = new Map();
+
+function namesOf(record: OwnerRecord | undefined): ReadonlyMap<string, string> {
+  return record === undefined ? NO_NAMES : listedNames(record);
 }
 
-function foreignClaims(records: readonly OwnerRecord[]): ForeignClaims {
-  const names = new Map<string, ResourceRef>();
-  const exclusive = new Map<string, ResourceRef>();
-  for (const record of records) {
-    for (const name of listedNames(record).keys()) names.set(name, record.ref);
-    if (record.head.exclusive !== undefined) exclusive.set(record.head.exclusive, record.ref);
+function fingerprintIn({ shards }: OwnerRecord, name: string): string | undefined {
+  for (const { names } of shards.values()) {
+    const fingerprint = names.get(name);
+    if (fingerprint !== undefined) return fingerprint;
   }
-  return { names, exclusive };
+  return undefined;
 }
 
-function overlaps(one: string, other: string): boolean {
-  return one.startsWith(other) || other.startsWith(one);
+function ofResource(key: ResourceKey): Owner {
+  return { kind: 'resource', ref: resourceRef(key) };
+}
+
+function ofInstall({ install, ref }: ForeignOwner): Owner {
+  return { kind: 'install', install, ref };
 }
 
 /** `a/b/c` → `a/`, `a/b/`. */

@@ -1,4 +1,5 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import { keyProblem, prefixProblem } from '../core/keys.ts';
 import type { ResourceRef } from '../core/resource.ts';
 
 /**
@@ -29,6 +30,19 @@ export interface Head {
   readonly phase: 'claiming' | 'settled';
   /** The prefix below which strangers are removed. */
   readonly exclusive?: string;
+  /** Strangers stood there when the prefix was claimed, and are still being removed: no drift, whatever its policy. */
+  readonly clearing?: true;
+}
+
+/** Whether both say the same. Generation and epoch ride along with a change; they are never the cause of one. */
+export function isSameHead(one: Head, other: Head): boolean {
+  return (
+    one.uid === other.uid &&
+    one.onDelete === other.onDelete &&
+    one.phase === other.phase &&
+    one.exclusive === other.exclusive &&
+    one.clearing === other.clearing
+  );
 }
 
 export interface Shard {
@@ -89,8 +103,8 @@ export function decodeRecords(installId: string, entries: readonly KvEntry[]): O
     if (!entry.key.startsWith(prefix)) continue;
     const [kind, namespace, name, shard, ...rest] = entry.key.slice(prefix.length).split('/');
     if (!kind || !namespace || !name || rest.length > 0) continue;
-    const number = shard === undefined ? 0 : Number(shard);
-    if (!Number.isSafeInteger(number) || number < 0 || (shard !== undefined && number === 0)) continue;
+    if (shard !== undefined && !SHARD_NUMBER.test(shard)) continue;
+    const number = Number(shard ?? 0);
     const id = `${kind}/${namespace}/${name}`;
     const record = found.get(id) ?? { ref: { kind, namespace, name }, head: DAMAGED_HEAD, shards: new Map() };
     found.set(id, record);
@@ -100,6 +114,9 @@ export function decodeRecords(installId: string, entries: readonly KvEntry[]): O
   }
   return [...found.values()];
 }
+
+/** As `shardKey` writes it: any other spelling is another key. */
+const SHARD_NUMBER = /^[1-9][0-9]{0,8}$/;
 
 /** A head that cannot be read, or shards whose head is gone: nothing in Consul may be deleted on its word. */
 const DAMAGED_HEAD: Head = { uid: '', generation: 0, epoch: 0, onDelete: 'Retain', phase: 'claiming' };
@@ -116,7 +133,7 @@ function parseBody(value: Buffer): Body {
 }
 
 function readHead(body: Body): Head {
-  const { uid, generation, epoch, onDelete, phase, exclusive } = body;
+  const { uid, generation, epoch, onDelete, phase, exclusive, clearing } = body;
   if (typeof uid !== 'string' || (onDelete !== 'Delete' && onDelete !== 'Retain')) return DAMAGED_HEAD;
   return {
     uid,
@@ -124,15 +141,17 @@ function readHead(body: Body): Head {
     epoch: typeof epoch === 'number' ? epoch : 0,
     onDelete,
     phase: phase === 'settled' ? 'settled' : 'claiming',
-    ...(typeof exclusive === 'string' ? { exclusive } : {}),
+    ...(typeof exclusive === 'string' && prefixProblem(exclusive) === undefined ? { exclusive } : {}),
+    ...(clearing === true ? { clearing } : {}),
   };
 }
 
+/** Names that could not have been written are left out: nothing can be done about one, not even read it. */
 function readNames({ names }: Body): Map<string, string> {
   const read = new Map<string, string>();
   if (typeof names !== 'object' || names === null) return read;
   for (const [name, fingerprint] of Object.entries(names)) {
-    if (typeof fingerprint === 'string') read.set(name, fingerprint);
+    if (typeof fingerprint === 'string' && keyProblem(name) === undefined) read.set(name, fingerprint);
   }
   return read;
 }

@@ -83,7 +83,7 @@ export class Removals {
     if (waiting.length === 0) return undefined;
     const total = this.#options.ledger.size;
     if (total > HELD_FROM_RECORDS && inferred.length > total * HELD_SHARE) {
-      return { token: tokenFor(waiting), count: waiting.length, total };
+      return { token: this.#tokenFor(waiting), count: waiting.length, total };
     }
     for (const key of waiting) this.#released.add(key);
     return undefined;
@@ -103,11 +103,11 @@ export class Removals {
       .map(resourceKey)
       .filter(key => !this.#seenDeleted.has(key));
   }
-}
 
-function tokenFor(keys: readonly ResourceKey[]): string {
-  return createHash('sha256')
-    .update([...keys].sort().join('\n'))
-    .digest('hex')
-    .slice(0, 12);
+  /** By name and version of each record, so that an old go-ahead never fits what is lost another time. */
+  #tokenFor(keys: readonly ResourceKey[]): string {
+    const { ledger } = this.#options;
+    const versions = keys.map(key => `${key}@${ledger.record(resourceRef(key))?.shards.get(0)?.index}`);
+    return createHash('sha256').update(versions.sort().join('\n')).digest('hex').slice(0, 12);
+  }
 }

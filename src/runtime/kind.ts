@@ -1,4 +1,4 @@
-import type { CommonStatus, DeletionPolicy, DriftPolicy, EventReason } from '../api/v1alpha1/common.ts';
+import type { CommonStatus, DeletionPolicy, EventReason } from '../api/v1alpha1/common.ts';
 import type { Parsed, Resource } from '../api/v1alpha1/resource.ts';
 import type { ResourceRef } from '../core/resource.ts';
 
@@ -70,11 +70,4 @@ export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
   owns(ref: ResourceRef): boolean;
   /** Nothing is declared and nothing owned any more. */
   forget(ref: ResourceRef): void;
-}
-
-/** The policies that the shell itself needs. */
-export interface ShellPolicies {
-  readonly deletionPolicy: DeletionPolicy;
-  readonly driftPolicy: DriftPolicy;
-  readonly suspend: boolean;
 }

@@ -11,7 +11,7 @@ import { AbortedError, ConflictError, type RetryableError, TerminalError } from 
 import type { Logger } from '../core/logger.ts';
 import { type ResourceKey, type ResourceRef, resourceRef } from '../core/resource.ts';
 import type { AppliedWork, Ending } from './ending.ts';
-import type { Kind, KindPlan, Receipt, Subject } from './kind.ts';
+import type { Kind, KindPlan, Receipt, Report, Subject } from './kind.ts';
 import { describeEnding, isWorthTelling, nextFor, type Notice, noticesFor, saysTheSame } from './settle.ts';
 import { statusFor } from './status.ts';
 import type { Turn, TurnResult } from './workers.ts';
@@ -189,12 +189,10 @@ class Shell<
         if (deletionPolicy === 'Delete') await this.#addFinalizer(turn);
       },
     });
+    const report = this.#options.kind.report(subject, observed);
+    if (plan.kind === 'change' || (suspend && plan.kind !== 'noop')) return suspended(plan, report);
     if (plan.kind === 'wait') return { kind: 'waiting', reason: plan.reason, message: plan.message };
     if (plan.kind === 'refuse') return { kind: 'refused', reason: plan.reason, message: plan.message };
-    const report = this.#options.kind.report(subject, observed);
-    if (plan.kind === 'change') {
-      return { kind: 'withheld', reason: 'Suspended', message: `suspended: would ${plan.summary}`, report };
-    }
     // The record says Retain by now, so nothing is lost when the resource goes without asking us.
     if (deletionPolicy === 'Retain') await this.#dropFinalizer(turn);
     else if (this.#options.kind.owns(turn.ref)) await this.#addFinalizer(turn);
@@ -221,7 +219,8 @@ class Shell<
       signal.throwIfAborted();
       const receipt = await span.step('apply', () => kind.apply(subject, plan.change, observed));
       if (receipt.kind === 'applied') work = merge(work, receipt);
-      else if (++lost > MAX_LOST) throw lostTooOften();
+      lost = receipt.kind === 'applied' ? 0 : lost + 1;
+      if (lost > MAX_LOST) throw lostTooOften();
       fresh = receipt.kind === 'refused';
     }
     throw new ConflictError('the change is too large for one turn and goes on in the next', {
@@ -357,6 +356,14 @@ class TurnState<Raw extends StoredObject> {
     const handled = (this.found?.status as CommonStatus | undefined)?.lastHandledReconcileAt;
     return asked !== undefined && asked !== handled;
   }
+}
+
+/** Not Ready, and nothing to be done about it before the user resumes; an obstacle is told, but does not stall. */
+function suspended<Change>(plan: Exclude<KindPlan<Change>, { kind: 'noop' }>, report: Report): Ending {
+  const reason = 'Suspended';
+  return plan.kind === 'change'
+    ? { kind: 'withheld', reason, message: `suspended: would ${plan.summary}`, report }
+    : { kind: 'withheld', reason, message: `suspended: ${plan.message}`, report: undefined };
 }
 
 /** What repeating cannot help is a state, not a failure; a dry run is one, too: it is refused at the choke point. */

@@ -73,6 +73,14 @@ export class FakeApiServer {
     return String(this.#version);
   }
 
+  get objects(): Iterable<KubeObject> {
+    return this.#objects.values();
+  }
+
+  has(name: string, namespace = 'default'): boolean {
+    return this.#objects.has(`${namespace}/${name}`);
+  }
+
   get openWatches(): number {
     return this.#watchers.size;
   }

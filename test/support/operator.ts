@@ -59,6 +59,7 @@ export class Operator {
     this.exited = once(child, 'close').then(([code, signal]) => {
       this.#exit = { code: code as number | null, signal: signal as NodeJS.Signals | null };
       if (child.pid !== undefined) watchdog.forget(child.pid);
+      void watchdog.close(); // the folder goes with the process
       return this.#exit;
     });
   }

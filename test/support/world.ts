@@ -92,6 +92,11 @@ export class World {
     return operator;
   }
 
+  /** SIGTERM to every operator that runs; resolves when they ended. */
+  async stopOperators(): Promise<void> {
+    await Promise.all(this.#operators.splice(0).map(operator => operator.stop()));
+  }
+
   /** The key at this path in the world's folder; the folder itself for none. */
   key(path = ''): string {
     return `${this.namespace}/${path}`;

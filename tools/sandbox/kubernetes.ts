@@ -112,6 +112,7 @@ function apiServerArgs(at: { etcdAddress: string; apiPort: number; files: Files 
     '--authorization-mode=RBAC',
     '--service-cluster-ip-range=10.0.0.0/24',
     '--disable-admission-plugins=ServiceAccount',
+    '--shutdown-watch-termination-grace-period=1s', // without it an open watch keeps it from ending for a minute
   ];
 }
 

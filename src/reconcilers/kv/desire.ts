@@ -1,4 +1,5 @@
 import type { ConsulKVSpec } from '../../api/v1alpha1/consulkv.ts';
+import { MAX_VALUE_BYTES } from '../../api/v1alpha1/consulkv-cel.ts';
 import { keyProblem } from '../../core/keys.ts';
 import type { Content } from '../../ownership/fingerprint.ts';
 
@@ -28,9 +29,6 @@ export type DesireResult =
   | { readonly kind: 'desired'; readonly desired: DesiredKv }
   | { readonly kind: 'wait'; readonly reason: 'SourceNotFound' | 'SourceForbidden'; readonly message: string }
   | { readonly kind: 'refuse'; readonly reason: 'InvalidSpec' | 'TooLarge'; readonly message: string };
-
-/** Bytes a value may have, so that it always fits into a transaction beside its owner record. */
-export const MAX_VALUE_BYTES = 350_000;
 
 /** Every source the spec mentions, optional ones too. */
 export function sourceRefs(spec: ConsulKVSpec): SourceRef[] {
@@ -115,10 +113,11 @@ function collectTree(spec: ConsulKVSpec, sources: Sources): Collected {
   return { kind: 'values', values };
 }
 
-function forbidden(ref: SourceRef): Collected {
-  return {
-    kind: 'wait',
-    reason: 'SourceForbidden',
-    message: `the operator may not read ${ref.kind} ${ref.name} in this namespace: add the namespace to the chart value secrets.namespaces`,
-  };
+function forbidden({ kind, name }: SourceRef): Collected {
+  const wayOut =
+    kind === 'Secret'
+      ? 'add the namespace to the chart value secrets.namespaces'
+      : 'its Role lacks get, list and watch on configmaps';
+  const message = `the operator may not read ${kind} ${name} in this namespace: ${wayOut}`;
+  return { kind: 'wait', reason: 'SourceForbidden', message };
 }

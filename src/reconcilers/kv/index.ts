@@ -1,16 +1,16 @@
 import { type Policies, policiesOf } from '../../api/v1alpha1/common.ts';
 import { type ConsulKVSpec, type ConsulKVStatus, parseConsulKV } from '../../api/v1alpha1/consulkv.ts';
-import { CLAIMS_KEY } from '../../commit/operations.ts';
+import { CLAIMS_KEY, type UnitOutcome, type WriteOperation } from '../../commit/operations.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import type { ConsulReads } from '../../consul/client.ts';
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
-import { ConflictError, RetryableError } from '../../core/errors.ts';
+import { ConflictError, RetryableError, TerminalError } from '../../core/errors.ts';
 import { keyProblem } from '../../core/keys.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { Content, Fingerprinter } from '../../ownership/fingerprint.ts';
 import type { Ledger } from '../../ownership/ledger.ts';
 import type { LedgerSync } from '../../ownership/ledger-sync.ts';
-import { listedNames } from '../../ownership/record.ts';
+import { listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
 import type { Kind, KindPlan, Receipt, Report, Subject } from '../../runtime/kind.ts';
 import {
   type DesiredKv,
@@ -35,8 +35,9 @@ import { receiptFor, summarize } from './report.ts';
 import type { SourceReader } from './sources.ts';
 import { cutUnit } from './units.ts';
 
-/** New names up to which a change is tried without looking first: it fits into one transaction, which looks. */
+/** Up to here a resource fits into one transaction for certain; new names are tried without looking, as that looks. */
 const OPTIMISTIC_NAMES = 64;
+const OPTIMISTIC_BYTES = 200_000;
 
 export interface KvKindOptions {
   readonly installId: string;
@@ -108,6 +109,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
       seen: key => seen.get(key),
       rival: key => ledger.rivalFor(key, subject.ref),
       prefixRival: prefix => ledger.rivalForPrefix(prefix, subject.ref),
+      rivalBeneath: prefix => ledger.rivalBeneath(prefix, subject.ref),
     };
     return { desire, wishes, facts };
   }
@@ -120,7 +122,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
   }
 
   async apply(subject: KvSubject, change: KvChanges, observed: KvObservation): Promise<Receipt> {
-    const { gate, ledger, mirror, installId } = this.#options;
+    const { ledger, mirror, installId } = this.#options;
     const { record, claims } = observed.facts;
     const contents = observed.desire?.kind === 'desired' ? observed.desire.desired.contents : undefined;
     const cut = cutUnit(change, {
@@ -128,19 +130,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
       ref: subject.ref,
       record,
       content: name => contents?.get(name) as Content,
-      claimsIndex: claims.index,
+      claimsIndex: claims.complete ? claims.index : undefined,
     });
-    const touched = cut.operations.map(({ key }) => key);
-    const outcome = await gate
-      .commit({ owner: subject.ref, operations: cut.operations })
-      .catch((error: unknown) => {
-        // Committed or not: nothing that is remembered of these keys can be trusted until they were read again.
-        if (error instanceof RetryableError && error.outcomeUnknown) this.#mistrust(subject.ref, touched);
-        throw error;
-      });
+    if (!ledger.reserve(subject.ref, cut.claim)) return { kind: 'refused' };
+    const outcome = await this.#commit(subject.ref, cut.operations);
     if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
     if (outcome.kind === 'refused') {
-      mirror.forget(touched);
+      mirror.forget(cut.operations.map(({ key }) => key));
       if (outcome.operations.some(({ operation }) => operation.key === CLAIMS_KEY)) ledger.mistrustClaims();
       return { kind: 'refused' };
     }
@@ -153,11 +149,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     return receiptFor(change, cut.done, record === undefined, subject.deleting);
   }
 
-  report({ ref }: KvSubject, { desire, wishes }: KvObservation): Report {
+  report({ ref }: KvSubject, { wishes, facts }: KvObservation): Report {
     const { watcher, datacenter, fingerprinter } = this.#options;
-    const keys = desire?.kind === 'desired' ? desire.desired.contents.size : 0;
+    const declared = wishes.size;
+    const keys = facts.record === undefined ? 0 : writtenNames(facts.record).length;
     return {
-      message: keys === 1 ? '1 key in Consul equals the spec' : `${keys} keys in Consul equal the spec`,
+      message:
+        declared === 1 ? '1 key in Consul equals the spec' : `${declared} keys in Consul equal the spec`,
       driftSeen: watcher.coverage(this.#options.mirror.trackedBy(ref)),
       datacenter: datacenter(),
       status: { keys, hash: fingerprinter.ofAll(wishes) },
@@ -221,10 +219,10 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     signal: AbortSignal,
   ): Promise<void> {
     const { mirror, consul } = this.#options;
-    const names = [...mirror.trackedBy(ref)].filter(name => keyProblem(name) === undefined);
+    const names = [...mirror.trackedBy(ref)];
     const unknown = names.filter(name => mirror.seen(name) === undefined);
-    const unlisted = unknown.filter(name => !listed.has(name)).length;
-    const careful = desired?.exclusive !== undefined || unlisted > OPTIMISTIC_NAMES;
+    const isSmall = names.length <= OPTIMISTIC_NAMES && valueBytes(desired) <= OPTIMISTIC_BYTES;
+    const careful = desired?.exclusive !== undefined || !isSmall;
     const toRead = fresh ? names : unknown.filter(name => careful || listed.has(name));
     if (toRead.length === 0) return;
     const begunAt = mirror.beginRead();
@@ -246,7 +244,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     for (const name of mirror.trackedBy(ref)) {
       const seen = mirror.seen(name);
       if (seen !== undefined) snapshot.set(name, seen);
-      else if (listed.has(name) && keyProblem(name) === undefined) throw resetMeanwhile();
+      else if (listed.has(name)) throw resetMeanwhile();
     }
     return snapshot;
   }
@@ -257,13 +255,17 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     listed: ReadonlyMap<string, string>,
     strangers: readonly Stranger[],
   ): Promise<void> {
-    const { mirror, ledgerSync } = this.#options;
+    const { mirror, ledger, ledgerSync } = this.#options;
     let newest = 0;
     for (const name of desired?.contents.keys() ?? []) {
-      if (!listed.has(name)) newest = Math.max(newest, mirror.seen(name)?.index ?? 0);
+      const isWritten = (listed.get(name) ?? UNWRITTEN) !== UNWRITTEN;
+      if (!isWritten) newest = Math.max(newest, mirror.seen(name)?.index ?? 0);
     }
     for (const { seen } of strangers) newest = Math.max(newest, seen.index);
-    if (newest > 0 || desired?.exclusive !== undefined) await ledgerSync.refreshClaims(newest);
+    const { complete, asOf } = ledger.claims;
+    const isMistrusted = complete && asOf < 0;
+    if (newest > 0 || desired?.exclusive !== undefined || isMistrusted)
+      await ledgerSync.refreshClaims(newest);
   }
 
   /** What stands below the exclusive prefix and is not declared, with what is needed to remove it. */
@@ -308,19 +310,48 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     mirror.wrote(name, { fingerprint: to, index: indexes.get(name) ?? NOT_THERE, session });
   }
 
-  #mistrust(ref: ResourceRef, touched: readonly string[]): void {
-    this.#options.mirror.forget(touched);
-    this.#options.ledger.mistrust(ref);
+  /** Commits what was reserved in the ledger, and gives it back when nothing was written. */
+  async #commit(ref: ResourceRef, operations: readonly WriteOperation[]): Promise<UnitOutcome> {
+    const { gate, ledger, mirror } = this.#options;
+    try {
+      const outcome = await gate.commit({ owner: ref, operations });
+      if (outcome.kind !== 'applied') ledger.giveBack(ref);
+      return outcome;
+    } catch (error) {
+      if (isUnwritten(error)) ledger.giveBack(ref);
+      else {
+        // Committed or not: nothing that is remembered can be trusted until it was read again.
+        mirror.forget(operations.map(({ key }) => key));
+        ledger.mistrust(ref);
+      }
+      throw error;
+    }
   }
 }
 
 const NOTHING_READ: { readonly value: ReadonlyMap<string, KvEntry | undefined> } = { value: new Map() };
+
+/** Whether the error says that the transaction was not carried out. One that was aborted may have been. */
+function isUnwritten(error: unknown): boolean {
+  if (error instanceof RetryableError) return !error.outcomeUnknown;
+  return error instanceof ConflictError || error instanceof TerminalError;
+}
 
 function resetMeanwhile(): ConflictError {
   return new ConflictError('what is known of Consul was dropped while the resource was looked at', {
     code: 'TURN_CONTENDED',
     reason: 'Progressing',
   });
+}
+
+function writtenNames(record: OwnerRecord): string[] {
+  return [...listedNames(record)].flatMap(([name, fingerprint]) => (fingerprint === UNWRITTEN ? [] : [name]));
+}
+
+function valueBytes(desired: DesiredKv | undefined): number {
+  let bytes = 0;
+  for (const { value } of desired?.contents.values() ?? []) bytes += value.length;
+  return bytes;
 }
 
 function denied(what: string): RetryableError {

@@ -1,8 +1,8 @@
 import type { AdoptionPolicy, DriftPolicy } from '../../api/v1alpha1/common.ts';
-import type { ModifyIndex } from '../../consul/types.ts';
+import { type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import { describeResource, type ResourceRef } from '../../core/resource.ts';
 import type { ClaimsView, Owner } from '../../ownership/ledger.ts';
-import { type Head, listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
+import { type Head, isSameHead, listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
 import type { DesiredKv } from './desire.ts';
 
 /**
@@ -24,9 +24,12 @@ export interface Stranger {
 
 export interface ObservedKv {
   readonly record: OwnerRecord | undefined;
+  /** Known for every name that the record lists: a removal must not be planned on ignorance. */
   readonly seen: (key: string) => Seen | undefined;
   readonly rival: (key: string) => Owner | undefined;
   readonly prefixRival: (prefix: string) => Owner | undefined;
+  /** A name below the prefix that somebody else lists. */
+  readonly rivalBeneath: (prefix: string) => { readonly name: string; readonly owner: Owner } | undefined;
   /** Keys below an exclusive prefix that the resource does not declare; empty without one. */
   readonly strangers: readonly Stranger[];
   readonly claims: ClaimsView;
@@ -61,8 +64,8 @@ export interface KvChanges {
   readonly changes: readonly NameChange[];
   /** The head as it should stand when all is done; undefined: the record goes. */
   readonly head: Head | undefined;
-  /** True when something in the change takes what had no owner: it carries the claims key. */
-  readonly adopts: boolean;
+  /** All of it in one transaction, or nothing. */
+  readonly atomic: boolean;
 }
 
 export type KvPlan =
@@ -98,13 +101,14 @@ export function planKv(
   const drifted: string[] = [];
   const changes = [
     ...planDesired(wishes, observed, declarer, drifted),
-    ...planRemoved(wishes, observed),
+    ...planRemoved(wishes, observed, declarer),
     ...planStrangers(desired, observed, declarer, drifted),
   ];
   const head = desiredHead(desired, declarer);
   const nothingToOwn = wishes.size === 0 && desired.exclusive === undefined;
   if (nothingToOwn && observed.record === undefined) return { kind: 'noop', drifted };
-  if (changes.length === 0 && sameHead(head, observed.record?.head)) return { kind: 'noop', drifted };
+  const settled = observed.record !== undefined && isSameHead(head, observed.record.head);
+  if (changes.length === 0 && settled) return { kind: 'noop', drifted };
   const adopts =
     changes.some(change => change.cause === 'adopt') ||
     (desired.exclusive !== undefined && observed.record?.head.exclusive !== desired.exclusive);
@@ -118,30 +122,32 @@ export function planKv(
       'the ACL token may not read all of proconsul/, so nothing that exists can be taken over: add key_prefix "proconsul/" { policy = "read" }';
     return { kind: 'refuse', reason: 'ConsulDenied', message };
   }
-  return { kind: 'change', changes, head, adopts, drifted };
+  return { kind: 'change', changes, head, atomic: desired.atomic, drifted };
 }
 
 /** Towards nothing: what the record lists goes, and the record with it. Under Retain only the record. */
 export function planDeletion(observed: ObservedKv, onDelete: 'Delete' | 'Retain'): KvPlan {
   const { record } = observed;
   if (record === undefined) return { kind: 'noop', drifted: [] };
-  const changes: NameChange[] = [];
-  for (const [name, fingerprint] of listedNames(record)) {
-    const ours = onDelete === 'Delete' && fingerprint !== UNWRITTEN;
-    changes.push({
-      name,
-      cause: 'remove',
-      to: undefined,
-      write: ours ? removal(observed.seen(name)) : NO_WRITE,
-    });
-  }
-  return { kind: 'change', changes, head: undefined, adopts: false, drifted: [] };
+  const changes = [...listedNames(record)].map(([name, fingerprint]) =>
+    onDelete === 'Delete' ? remove(name, fingerprint, observed) : letGo(name),
+  );
+  return { kind: 'change', changes, head: undefined, atomic: false, drifted: [] };
 }
 
 const NO_WRITE = { verb: 'none' } as const;
 
-function removal(seen: Seen | undefined): NameChange['write'] {
-  return seen === undefined || seen.index === 0 ? NO_WRITE : { verb: 'delete', index: seen.index };
+/** The name leaves the record; what stands in Consul stays. */
+function letGo(name: string): NameChange {
+  return { name, cause: 'remove', to: undefined, write: NO_WRITE };
+}
+
+/** The name leaves the record and Consul, unless it was never written or turns out to be somebody else's. */
+function remove(name: string, fingerprint: string, { seen, rival }: ObservedKv): NameChange {
+  const index = seen(name)?.index ?? NOT_THERE;
+  const isThere = isOurs(fingerprint) && index !== NOT_THERE;
+  if (!isThere || rival(name) !== undefined) return letGo(name);
+  return { name, cause: 'remove', to: undefined, write: { verb: 'delete', index } };
 }
 
 function refuseTooLarge(desired: DesiredKv): KvPlan | undefined {
@@ -167,11 +173,9 @@ function refuseRivals(desired: DesiredKv, observed: ObservedKv): KvPlan | undefi
   const rival = observed.prefixRival(desired.exclusive);
   if (rival !== undefined)
     return conflict(`prefix ${desired.exclusive} overlaps what is exclusive to`, rival);
-  for (const { key } of observed.strangers) {
-    const owner = observed.rival(key);
-    if (owner !== undefined) return conflict(`key ${key} below the exclusive prefix belongs to`, owner);
-  }
-  return undefined;
+  const beneath = observed.rivalBeneath(desired.exclusive);
+  if (beneath === undefined) return undefined;
+  return conflict(`key ${beneath.name} below the exclusive prefix belongs to`, beneath.owner);
 }
 
 function conflict(what: string, owner: Owner): KvPlan {
@@ -249,7 +253,7 @@ function planName(
   { driftPolicy }: Declarer,
   drifted: string[],
 ): NameChange | undefined {
-  const index = seen?.index ?? (0 as ModifyIndex);
+  const index = seen?.index ?? NOT_THERE;
   const equal = index > 0 && seen?.fingerprint === wish;
   const put = (cause: Cause): NameChange => ({ name, cause, to: wish, write: { verb: 'put', index } });
   if (!isOurs(recorded)) {
@@ -264,16 +268,21 @@ function planName(
   return driftPolicy === 'Correct' ? put('correct') : undefined;
 }
 
-/** A name taken out of the spec leaves Consul, whatever was done to it there; one never written only the record. */
-function planRemoved(wishes: ReadonlyMap<string, string>, { record, seen }: ObservedKv): NameChange[] {
-  const changes: NameChange[] = [];
-  if (record === undefined) return changes;
-  for (const [name, fingerprint] of listedNames(record)) {
-    if (wishes.has(name)) continue;
-    const write = isOurs(fingerprint) ? removal(seen(name)) : NO_WRITE;
-    changes.push({ name, cause: 'remove', to: undefined, write });
-  }
-  return changes;
+/**
+ * A name taken out of the spec leaves Consul, whatever was done to it there. Unless another resource of this name,
+ * deleted under Retain, left it behind.
+ */
+function planRemoved(
+  wishes: ReadonlyMap<string, string>,
+  observed: ObservedKv,
+  { uid }: Declarer,
+): NameChange[] {
+  const { record } = observed;
+  if (record === undefined) return [];
+  const isRetained = record.head.uid !== uid && record.head.onDelete === 'Retain';
+  return [...listedNames(record)]
+    .filter(([name]) => !wishes.has(name))
+    .map(([name, fingerprint]) => (isRetained ? letGo(name) : remove(name, fingerprint, observed)));
 }
 
 /** Below an exclusive prefix: removed at the first claim (asked before) and later as drift; never a lock's key. */
@@ -284,7 +293,7 @@ function planStrangers(
   drifted: string[],
 ): NameChange[] {
   if (desired.exclusive === undefined) return [];
-  const firstClaim = record?.head.exclusive !== desired.exclusive || record.head.phase === 'claiming';
+  const firstClaim = record?.head.exclusive !== desired.exclusive || record.head.clearing === true;
   const changes: NameChange[] = [];
   for (const { key, seen, addressable } of strangers) {
     if (!firstClaim && driftPolicy === 'Ignore') continue;
@@ -304,15 +313,4 @@ function desiredHead(desired: DesiredKv, { uid, generation, epoch, onDelete }: D
   const { exclusive } = desired;
   const head = { uid, generation, epoch, onDelete, phase: 'settled' as const };
   return exclusive === undefined ? head : { ...head, exclusive };
-}
-
-/** Generation and epoch ride along with a change; they are never the cause of one. */
-function sameHead(wanted: Head, present: Head | undefined): boolean {
-  return (
-    present !== undefined &&
-    present.uid === wanted.uid &&
-    present.onDelete === wanted.onDelete &&
-    present.phase === wanted.phase &&
-    present.exclusive === wanted.exclusive
-  );
 }

@@ -1,13 +1,15 @@
 import { CLAIMS_KEY, type WriteOperation } from '../../commit/operations.ts';
 import { MAX_TXN_BYTES, MAX_TXN_OPERATIONS } from '../../consul/txn.ts';
-import type { ModifyIndex } from '../../consul/types.ts';
+import { type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { Content } from '../../ownership/fingerprint.ts';
+import type { Claim } from '../../ownership/ledger.ts';
 import {
   EMPTY_SHARD,
   encodeHead,
   encodeShard,
   type Head,
+  isSameHead,
   locateNames,
   NAMES_PER_SHARD,
   type OwnerRecord,
@@ -23,7 +25,8 @@ import type { KvChanges, NameChange } from './plan.ts';
  *
  * ```
  * all fits          [head settled, shards, keys]                                       one transaction
- * else, first       [head claiming, shards listing the new names]                      every name is claimed
+ * else, first       [head unchanged, shards without what is only let go of] …
+ * then              [head claiming, shards listing the new names] …                    every name is claimed
  * then              [head unchanged, shard fingerprints, keys written] …               additions and updates
  * then              [head unchanged, shards without the names, keys removed] …         removals
  * last              [head settled, what is left]
@@ -35,12 +38,14 @@ export interface CutContext {
   readonly record: OwnerRecord | undefined;
   /** What is to be written at a name. */
   readonly content: (name: string) => Content;
-  /** ModifyIndex of the claims key as last read. */
-  readonly claimsIndex: ModifyIndex;
+  /** ModifyIndex of the claims key as last read; undefined: not all claims can be read. */
+  readonly claimsIndex: ModifyIndex | undefined;
 }
 
 export interface Cut {
   readonly operations: readonly WriteOperation[];
+  /** What the operations take for the first time. */
+  readonly claim: Claim;
   /** Changes whose keys are written by these operations. */
   readonly done: readonly NameChange[];
   /** The record once the operations are committed; the indexes are those that the commit returns. */
@@ -52,36 +57,41 @@ const MAX_OPERATIONS = MAX_TXN_OPERATIONS - 1;
 const MAX_BYTES = MAX_TXN_BYTES - 1_000;
 /** JSON around key and value in one operation, with room for 20-digit numbers. */
 const OPERATION_OVERHEAD = 130;
+/** Names in one shard have at most so many bytes, so that it fits beside the largest value. */
+const MAX_SHARD_BYTES = 20_000;
+/** Quotes, colon, comma and fingerprint around a name in a shard. */
+const NAME_OVERHEAD = 30;
 
+/** @returns the whole change, if it fits or must be atomic; else the next part of it. */
 export function cutUnit(change: KvChanges, context: CutContext): Cut {
-  const places = placeNames(context.record, change.changes);
-  const whole = draft(change.changes, change.head, places, context);
-  if (fits(whole.operations)) return whole;
-  const { record } = context;
-  if (change.head === undefined) return chunk(change.changes, claimingHead(record), places, context);
-  const claiming: Head = { ...change.head, phase: 'claiming' };
-  const located = record === undefined ? new Map<string, number>() : locateNames(record);
-  const unclaimed = change.changes.filter(({ name, to }) => to !== undefined && !located.has(name));
-  if (unclaimed.length > 0 || record === undefined || !isClaiming(record.head, claiming)) {
-    const claims = unclaimed.map(asClaim);
-    return chunk(claims, claiming, places, context);
+  const draft = drafter(change.changes, context);
+  const whole = draft(change);
+  return change.atomic || fits(whole.operations) ? whole : chunk(nextPart(change, context.record), draft);
+}
+
+/** Some of a change, with the head that belongs to it. */
+type Part = Pick<KvChanges, 'changes' | 'head'>;
+type Draft = (part: Part) => Cut;
+
+/** The part of a too large change that comes next, itself perhaps too large; see the table above. */
+function nextPart({ changes, head }: Part, record: OwnerRecord | undefined): Part {
+  if (head === undefined) return { changes, head: record && { ...record.head, phase: 'claiming' } };
+  const letGo = changes.filter(({ to, write }) => to === undefined && write.verb === 'none');
+  if (record !== undefined && letGo.length > 0) return { changes: letGo, head: record.head };
+  const claiming = claimingHead(head, record?.head);
+  const listed = record === undefined ? new Map<string, number>() : locateNames(record);
+  const unlisted = changes.filter(({ name, to }) => to !== undefined && !listed.has(name));
+  if (record === undefined || unlisted.length > 0 || !isSameHead(record.head, claiming)) {
+    return { changes: unlisted.map(asClaim), head: claiming };
   }
-  const puts = change.changes.filter(({ to }) => to !== undefined);
-  const rest = puts.length > 0 ? puts : change.changes;
-  return chunk(rest, record.head, places, context);
+  const puts = changes.filter(({ to }) => to !== undefined);
+  return { changes: puts.length > 0 ? puts : changes, head: record.head };
 }
 
-function claimingHead(record: OwnerRecord | undefined): Head {
-  return { ...(record as OwnerRecord).head, phase: 'claiming' };
-}
-
-function isClaiming(present: Head, wanted: Head): boolean {
-  return (
-    present.phase === 'claiming' &&
-    present.uid === wanted.uid &&
-    present.onDelete === wanted.onDelete &&
-    present.exclusive === wanted.exclusive
-  );
+function claimingHead(wanted: Head, present: Head | undefined): Head {
+  const isFirstClaim = wanted.exclusive !== undefined && present?.exclusive !== wanted.exclusive;
+  const claiming: Head = { ...wanted, phase: 'claiming' };
+  return isFirstClaim || present?.clearing === true ? { ...claiming, clearing: true } : claiming;
 }
 
 /** The first half of a change: the name is listed, the key is not yet touched. */
@@ -89,64 +99,56 @@ function asClaim(change: NameChange): NameChange {
   return { ...change, to: UNWRITTEN, write: { verb: 'none' } };
 }
 
-/** As many of the changes as one transaction carries, at least one. */
-function chunk(
-  changes: readonly NameChange[],
-  head: Head,
-  places: ReadonlyMap<string, number>,
-  context: CutContext,
-): Cut {
-  let operations = 2; // the head and, perhaps, the claims key
-  let bytes = 0;
-  const touched = new Set<number>();
-  let taken = 0;
-  for (const change of changes) {
-    const shard = places.get(change.name);
-    if (shard !== undefined && !touched.has(shard)) {
-      touched.add(shard);
-      operations++;
-      bytes += shardBytes(shard, changes, places, context.record);
-    }
-    if (change.write.verb !== 'none') {
-      operations++;
-      bytes += dataBytes(change, context);
-    }
-    if (taken > 0 && (operations > MAX_OPERATIONS || bytes > MAX_BYTES)) break;
-    taken++;
+/** As many of the part's changes as one transaction carries, and at least one. */
+function chunk({ changes, head }: Part, draft: Draft): Cut {
+  let fitting = draft({ changes: changes.slice(0, 1), head });
+  let [low, high] = [1, changes.length];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const tried = draft({ changes: changes.slice(0, middle), head });
+    if (fits(tried.operations)) {
+      fitting = tried;
+      low = middle;
+    } else high = middle - 1;
   }
-  return draft(changes.slice(0, taken), head, places, context);
+  return fitting;
 }
 
-function draft(
-  changes: readonly NameChange[],
-  head: Head | undefined,
-  places: ReadonlyMap<string, number>,
-  context: CutContext,
-): Cut {
-  const shards =
-    head === undefined ? allEmptied(context.record) : editShards(changes, places, context.record);
-  const operations = [
-    ...claimOperations(changes, head, context),
-    ...recordOperations(shards, head, context),
-    ...changes.flatMap(change => dataOperation(change, context)),
-  ];
-  const after: Cut['after'] = indexOf => {
-    if (head === undefined) return undefined;
-    const merged = new Map(context.record?.shards);
-    const reindexed = (number: number, names: ReadonlyMap<string, string>): Shard => {
-      const key = shardKey(context.installId, context.ref, number);
-      return { index: indexOf(key), names };
-    };
-    for (const [number, names] of shards) {
-      if (number > 0 && names.size === 0) merged.delete(number);
-      else merged.set(number, reindexed(number, names));
+/** Drafts parts of one change: a name keeps its place whatever part it is in. */
+function drafter(all: readonly NameChange[], context: CutContext): Draft {
+  const { record } = context;
+  const listed = record === undefined ? new Map<string, number>() : locateNames(record);
+  const places = placeNames(listed, all);
+  return part => {
+    const shards = part.head === undefined ? allEmptied(record) : editShards(part.changes, places, record);
+    if (part.head !== undefined && movesHead(part.head, record) && !shards.has(0)) {
+      shards.set(0, namesIn(record, 0));
     }
-    return { ref: context.ref, head: shards.has(0) ? head : (context.record?.head ?? head), shards: merged };
+    const names = part.changes.filter(({ name, to }) => to !== undefined && !listed.has(name));
+    const claim = { names: names.map(({ name }) => name), exclusive: newPrefix(part.head, record) };
+    const operations = [
+      ...claimsOperation(part.changes, claim, context),
+      ...recordOperations(shards, part.head, context),
+      ...part.changes.flatMap(change => dataOperation(change, context)),
+    ];
+    const done = part.changes.filter(({ write }) => write.verb !== 'none');
+    return { operations, claim, done, after: recordAfter(shards, part.head, context) };
   };
-  return { operations, done: changes.filter(({ write }) => write.verb !== 'none'), after };
 }
 
-/** The names of every touched shard as they will stand. Shard 0 is touched whenever the head changes. */
+function movesHead(head: Head, record: OwnerRecord | undefined): boolean {
+  return record === undefined || !isSameHead(record.head, head);
+}
+
+function newPrefix(head: Head | undefined, record: OwnerRecord | undefined): string | undefined {
+  return head?.exclusive === record?.head.exclusive ? undefined : head?.exclusive;
+}
+
+function namesIn(record: OwnerRecord | undefined, number: number): Map<string, string> {
+  return new Map(record?.shards.get(number)?.names);
+}
+
+/** The names of every touched shard as they will stand. */
 function editShards(
   changes: readonly NameChange[],
   places: ReadonlyMap<string, number>,
@@ -156,7 +158,7 @@ function editShards(
   for (const { name, to } of changes) {
     const number = places.get(name);
     if (number === undefined) continue;
-    const names = edited.get(number) ?? new Map(record?.shards.get(number)?.names);
+    const names = edited.get(number) ?? namesIn(record, number);
     edited.set(number, names);
     if (to === undefined) names.delete(name);
     else names.set(name, to);
@@ -168,17 +170,33 @@ function allEmptied(record: OwnerRecord | undefined): Map<number, Map<string, st
   return new Map([...(record?.shards.keys() ?? [])].map(number => [number, new Map()]));
 }
 
-/** A name or prefix that is taken for the first time and may have had no owner: installs must not race for it. */
-function claimOperations(
-  changes: readonly NameChange[],
+function recordAfter(
+  shards: ReadonlyMap<number, ReadonlyMap<string, string>>,
   head: Head | undefined,
-  context: CutContext,
+  { installId, ref, record }: CutContext,
+): Cut['after'] {
+  return indexOf => {
+    if (head === undefined) return undefined;
+    const merged = new Map<number, Shard>(record?.shards);
+    for (const [number, names] of shards) {
+      if (number > 0 && names.size === 0) merged.delete(number);
+      else merged.set(number, { index: indexOf(shardKey(installId, ref, number)), names });
+    }
+    return { ref, head: shards.has(0) ? head : (record?.head ?? head), shards: merged };
+  };
+}
+
+/**
+ * What may have had no owner is taken, or listed without being written: installs must not race for it.
+ * Creating a key needs no such care, its compare-and-set is enough.
+ */
+function claimsOperation(
+  changes: readonly NameChange[],
+  { exclusive }: Claim,
+  { claimsIndex, installId }: CutContext,
 ): WriteOperation[] {
-  const { record, claimsIndex, installId } = context;
-  const located = record === undefined ? new Map<string, number>() : locateNames(record);
-  const adopts = changes.some(({ name, cause }) => cause === 'adopt' && !located.has(name));
-  const claimsPrefix = head?.exclusive !== undefined && head.exclusive !== record?.head.exclusive;
-  if (!adopts && !claimsPrefix) return [];
+  const races = changes.some(({ cause, to }) => cause === 'adopt' || to === UNWRITTEN);
+  if (claimsIndex === undefined || !(races || exclusive !== undefined)) return [];
   // The content differs every time: Consul keeps the index of a key that is written with what it holds.
   const value = Buffer.from(JSON.stringify({ install: installId, after: claimsIndex }));
   return [{ realm: 'record', verb: 'cas', key: CLAIMS_KEY, value, flags: 0n, index: claimsIndex }];
@@ -186,41 +204,29 @@ function claimOperations(
 
 /** The head is always part of it: its index says that the record is still the one that was read. */
 function recordOperations(
-  shards: Map<number, Map<string, string>>,
+  shards: ReadonlyMap<number, ReadonlyMap<string, string>>,
   head: Head | undefined,
   { installId, ref, record }: CutContext,
 ): WriteOperation[] {
   const realm = 'record' as const;
+  const at = (number: number) => {
+    const { index } = record?.shards.get(number) ?? EMPTY_SHARD;
+    return { realm, key: shardKey(installId, ref, number), index };
+  };
   const operations: WriteOperation[] = [];
-  const present = (number: number): Shard => record?.shards.get(number) ?? EMPTY_SHARD;
-  if (head !== undefined && !shards.has(0)) {
-    const same = record !== undefined && sameRecordHead(record.head, head);
-    if (same) {
-      const { index } = present(0);
-      operations.push({ realm, verb: 'check-index', key: shardKey(installId, ref, 0), index });
-    } else shards.set(0, new Map(present(0).names));
-  }
+  if (!shards.has(0)) operations.push(unchanged(at(0)));
   for (const [number, names] of [...shards].sort(([one], [other]) => one - other)) {
-    const key = shardKey(installId, ref, number);
-    const { index } = present(number);
-    const goes = names.size === 0 && (number > 0 || head === undefined);
-    if (goes) {
-      if (index > 0) operations.push({ realm, verb: 'delete-cas', key, index });
-      continue;
-    }
+    const isNeeded = names.size > 0 || (number === 0 && head !== undefined);
     const value = number === 0 && head !== undefined ? encodeHead(head, names) : encodeShard(names);
-    operations.push({ realm, verb: 'cas', key, value, flags: 0n, index });
+    if (isNeeded) operations.push({ ...at(number), verb: 'cas', value, flags: 0n });
+    else if (at(number).index !== NOT_THERE) operations.push({ ...at(number), verb: 'delete-cas' });
   }
   return operations;
 }
 
-function sameRecordHead(one: Head, other: Head): boolean {
-  return (
-    one.uid === other.uid &&
-    one.onDelete === other.onDelete &&
-    one.phase === other.phase &&
-    one.exclusive === other.exclusive
-  );
+function unchanged(place: { realm: 'record'; key: string; index: ModifyIndex }): WriteOperation {
+  const { realm, key, index } = place;
+  return index === NOT_THERE ? { realm, key, verb: 'check-not-exists' } : { ...place, verb: 'check-index' };
 }
 
 function dataOperation({ name, write }: NameChange, { content }: CutContext): WriteOperation[] {
@@ -238,22 +244,36 @@ function dataOperation({ name, write }: NameChange, { content }: CutContext): Wr
 }
 
 /** Where each changed name is listed: where it is, else in the first shard with room. Strangers have no place. */
-function placeNames(record: OwnerRecord | undefined, changes: readonly NameChange[]): Map<string, number> {
-  const located = record === undefined ? new Map<string, number>() : locateNames(record);
-  const fill = new Map<number, number>();
-  for (const number of located.values()) fill.set(number, (fill.get(number) ?? 0) + 1);
+function placeNames(
+  listed: ReadonlyMap<string, number>,
+  changes: readonly NameChange[],
+): Map<string, number> {
+  const fill = new Map<number, { count: number; bytes: number }>();
+  const add = (number: number, name: string): void => {
+    const { count, bytes } = fill.get(number) ?? { count: 0, bytes: 0 };
+    fill.set(number, { count: count + 1, bytes: bytes + nameBytes(name) });
+  };
+  const hasRoom = (number: number, name: string): boolean => {
+    const { count, bytes } = fill.get(number) ?? { count: 0, bytes: 0 };
+    return count < NAMES_PER_SHARD && bytes + nameBytes(name) <= MAX_SHARD_BYTES;
+  };
+  for (const [name, number] of listed) add(number, name);
   const placed = new Map<string, number>();
   let open = 0;
   for (const { name, to } of changes) {
-    const known = located.get(name);
+    const known = listed.get(name);
     if (known !== undefined) placed.set(name, known);
     else if (to !== undefined) {
-      while ((fill.get(open) ?? 0) >= NAMES_PER_SHARD) open++;
-      fill.set(open, (fill.get(open) ?? 0) + 1);
+      while (!hasRoom(open, name)) open++;
+      add(open, name);
       placed.set(name, open);
     }
   }
   return placed;
+}
+
+function nameBytes(name: string): number {
+  return Buffer.byteLength(JSON.stringify(name)) + NAME_OVERHEAD;
 }
 
 function fits(operations: readonly WriteOperation[]): boolean {
@@ -267,22 +287,4 @@ function fits(operations: readonly WriteOperation[]): boolean {
 
 function operationBytes(key: string, valueBytes: number): number {
   return OPERATION_OVERHEAD + Buffer.byteLength(JSON.stringify(key)) + Math.ceil(valueBytes / 3) * 4;
-}
-
-function dataBytes({ name, write }: NameChange, { content }: CutContext): number {
-  return operationBytes(name, write.verb === 'put' ? content(name).value.length : 0);
-}
-
-/** An upper bound for the shard with all the names it holds or may be given. */
-function shardBytes(
-  number: number,
-  changes: readonly NameChange[],
-  places: ReadonlyMap<string, number>,
-  record: OwnerRecord | undefined,
-): number {
-  const names = new Set(record?.shards.get(number)?.names.keys());
-  for (const { name } of changes) if (places.get(name) === number) names.add(name);
-  let bytes = 400;
-  for (const name of names) bytes += Buffer.byteLength(JSON.stringify(name)) + 30;
-  return operationBytes('x'.repeat(600), bytes);
 }

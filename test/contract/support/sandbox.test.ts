@@ -70,7 +70,10 @@ describe('the API server of the sandbox', () => {
     await kube.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'left', namespace: name } });
     const ref = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
     await kube.delete(ref);
-    await eventually(async () => expect(await kube.get(ref)).toBeUndefined(), { what: 'the namespace gone', timeoutMs: 60_000 });
+    await eventually(async () => expect(await kube.get(ref)).toBeUndefined(), {
+      what: 'the namespace gone',
+      timeoutMs: 60_000,
+    });
   });
 
   test('is reached through a proxy, which counts writes and lets a watch flow', async () => {
@@ -139,16 +142,15 @@ describe('a Consul of its own', () => {
   test('with TLS is verified and wants a client certificate', async () => {
     const sandbox = await startConsulSandbox({ tls: { verifyClients: true } });
     try {
-      const {
-        caFile,
-        clientCertFile: certFile,
-        clientKeyFile: keyFile,
-      } = sandbox.tls ?? expect.fail('no TLS');
+      assert(sandbox.tls);
+      const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = sandbox.tls;
       expect(sandbox.address).toMatch(/^https:/);
       expect(
         await new ConsulApi({ address: sandbox.address, caFile, certFile, keyFile }).kvPut('a', 'x'),
       ).toBe(true);
-      await expect(new ConsulApi({ address: sandbox.address, caFile }).kvPut('a', 'x')).rejects.toThrow('certificate required');
+      await expect(new ConsulApi({ address: sandbox.address, caFile }).kvPut('a', 'x')).rejects.toThrow(
+        'certificate required',
+      );
       await expect(new ConsulApi({ address: sandbox.address }).kvPut('a', 'x')).rejects.toThrow(
         'certificate',
       );
@@ -212,6 +214,8 @@ describe('a missing program', () => {
 
   test('named by a variable is an error, not a build', async () => {
     const env = { PROCONSUL_CONSUL: join(emptyFolder, 'consul'), XDG_CACHE_HOME: emptyFolder };
-    await expect(startConsulSandbox({}, { env, report: line => expect.fail(line) })).rejects.toThrow('PROCONSUL_CONSUL is');
+    await expect(startConsulSandbox({}, { env, report: line => expect.fail(line) })).rejects.toThrow(
+      'PROCONSUL_CONSUL is',
+    );
   });
 });

@@ -166,20 +166,57 @@ test('a key written in a loop is read at the pace of the bucket', async () => {
 });
 
 describe('after a failure', () => {
-  test('goes on from the last index, later each time', async () => {
+  test('asks without waiting, later each time, and goes on when there is news', async () => {
     const rig = new Rig(
       () => answered('a', 5),
       ...Array.from({ length: 12 }, () => () => AWAY),
       () => answered('b', 6),
     );
     await rig.settle(200_000);
-    expect(rig.indexes.slice(1, -1)).toEqual(Array.from({ length: 13 }, () => 5));
+    expect(rig.indexes).toEqual([0, 5, ...Array.from({ length: 12 }, () => 0), 6]);
     expect(rig.failures).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     const pauses = rig.reads.slice(1, 14).map(({ atMs }, at, all) => atMs - (all[at - 1]?.atMs ?? atMs));
     expect(pauses.slice(1).every((pause, at) => pause >= (pauses[at] ?? 0))).toBe(true);
     expect(pauses.at(-1)).toBeGreaterThan(29_000);
     expect(pauses.at(-1)).toBeLessThanOrEqual(30_000);
     expect(rig.seen.at(-1)).toEqual(['b', false]);
+    await rig.stop();
+  });
+
+  test('blocks on the last index again when there is none', async () => {
+    const rig = new Rig(
+      () => answered('a', 5),
+      () => AWAY,
+      () => answered('a', 5),
+    );
+    await rig.settle(1000);
+    expect(rig.indexes).toEqual([0, 5, 0, 5]);
+    expect(rig.seen).toEqual([['a', false]]);
+    await rig.stop();
+  });
+
+  test('sees at once that Consul came back with another past', async () => {
+    const rig = new Rig(
+      () => answered('before', 50),
+      () => AWAY,
+      () => answered('after', 7),
+      () => answered('after', 7),
+    );
+    await rig.settle(1000);
+    expect(rig.seen).toEqual([
+      ['before', false],
+      ['after', true],
+    ]);
+    await rig.stop();
+  });
+
+  test('by connections cut at every wait asks for shorter ones, though Consul answers in between', async () => {
+    const rounds = Array.from({ length: 3 }, () => [() => LOST, () => answered('a', 5)]).flat();
+    const rig = new Rig(() => answered('a', 5), ...rounds);
+    await rig.settle(10_000);
+    expect(rig.reads.filter(({ index }) => index === 5).map(({ waitSeconds }) => waitSeconds)).toEqual([
+      55, 55, 27, 13,
+    ]);
     await rig.stop();
   });
 

@@ -226,6 +226,15 @@ describe('a body over the limit', () => {
     await expect(client.kv.list('', { signal })).rejects.toMatchObject({ code: 'CONSUL_REPLY_TOO_LARGE' });
   });
 
+  test('can be set for a call', async () => {
+    server.respondWith(answer(200, entryJson()));
+    const read = client.kv.get('k', { signal, maxReplyBytes: 10 });
+    await expect(read).rejects.toMatchObject({
+      code: 'CONSUL_REPLY_TOO_LARGE',
+      message: expect.stringContaining('10 bytes'),
+    });
+  });
+
   test('that comes without end is cut off', async () => {
     const chunk = Buffer.alloc(16 * 1024, ' ');
     let written = 0;
@@ -251,6 +260,22 @@ describe('a body over the limit', () => {
 test('a header without end is cut off', async () => {
   server.respondWith((_, response) => {
     response.socket?.end(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(100_000)}`);
+  });
+  await expect(client.kv.get('k', { signal })).rejects.toMatchObject({ reason: 'ConsulUnreachable' });
+});
+
+test('what comes before the answer is passed over', async () => {
+  server.respondWith((request, response) => {
+    response.writeProcessing();
+    response.writeEarlyHints({ link: '</x>; rel=preload' });
+    answer(200, entryJson())(request, response);
+  });
+  expect((await client.kv.get('k', { signal })).value?.key).toBe('k');
+});
+
+test('an upgrade that nobody asked for is no answer', async () => {
+  server.respondWith((_, response) => {
+    response.socket?.end('HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n');
   });
   await expect(client.kv.get('k', { signal })).rejects.toMatchObject({ reason: 'ConsulUnreachable' });
 });

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeOperation } from '../../../src/consul/txn.ts';
 import { AbortedError, ConflictError, messageOf } from '../../../src/core/errors.ts';
 import { eventually } from '../../support/eventually.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeClock, settled } from '../../support/fake-clock.ts';
 import { aConsulClient, signal } from '../../support/consul-client.ts';
 import { answer, closedAddress, entryJson, FakeServer, READ_HEADERS, type Respond } from './server.ts';
 
@@ -104,6 +104,17 @@ describe('an abort', () => {
     await using client = aConsulClient([server.address]);
     await expect(client.kv.get('k', { signal: AbortSignal.abort() })).rejects.toBeInstanceOf(AbortedError);
     expect(server.requests).toHaveLength(0);
+  });
+
+  test('between call and connection opens none', async () => {
+    await using server = await FakeServer.start(HEALTHY);
+    await using client = aConsulClient([server.address]);
+    const controller = new AbortController();
+    const outcome = client.kv.get('k', { signal: controller.signal }).catch((thrown: unknown) => thrown);
+    controller.abort();
+    expect(await outcome).toBeInstanceOf(AbortedError);
+    await settled();
+    expect(server.connections.peak).toBe(0);
   });
 
   test('reaches all calls when the client closes', async () => {

@@ -23,6 +23,7 @@ test.each([
   [401, 'Unauthorized', 'KUBE_UNAUTHORIZED', RetryableError],
   [403, 'Forbidden', 'KUBE_FORBIDDEN', RetryableError],
   [404, 'NotFound', 'KUBE_NOT_FOUND', TerminalError],
+  [408, 'Timeout', 'KUBE_TIMEOUT', RetryableError],
   [409, 'Conflict', 'KUBE_CONFLICT', ConflictError],
   [409, 'AlreadyExists', 'KUBE_ALREADY_EXISTS', ConflictError],
   [410, 'Expired', 'KUBE_GONE', ConflictError],

@@ -198,6 +198,17 @@ describe('time limits', () => {
   });
 });
 
+test('a client that is closed, or a caller that has given up already, sends nothing', async () => {
+  const client = aClient();
+  await expect(client.request(aGet({ signal: AbortSignal.abort() }))).rejects.toMatchObject({
+    code: 'ABORTED',
+  });
+  await client.close();
+  await expect(client.request(aGet())).rejects.toMatchObject({ code: 'ABORTED' });
+  await expect(client.stream(aGet())).rejects.toMatchObject({ code: 'ABORTED' });
+  expect(server.requests).toEqual([]);
+});
+
 describe('429', () => {
   const throttle =
     (seconds: string) =>

@@ -313,7 +313,8 @@ describe('whatever else goes wrong is tried again', () => {
     ['401', answering(401, 'Unauthorized'), 'KUBE_UNAUTHORIZED'],
     ['403', answering(403, 'Forbidden'), 'KUBE_FORBIDDEN'],
     ['404', answering(404, 'NotFound'), 'KUBE_NOT_FOUND'],
-    ['408', answering(408, 'Timeout'), 'KUBE_INVALID'],
+    ['408', answering(408, 'Timeout'), 'KUBE_TIMEOUT'],
+    ['400', answering(400, 'BadRequest'), 'KUBE_INVALID'],
     [
       'a broken connection',
       (_: unknown, response: { destroy(): void }) => response.destroy(),
@@ -540,6 +541,27 @@ describe('WatchList', () => {
     await until(() => subject.failures.length === 1);
   });
 
+  test('is complete at the marked bookmark and no sooner', async () => {
+    const end = { metadata: { resourceVersion: '9', annotations: { 'k8s.io/initial-events-end': 'true' } } };
+    const metadata = (name: string) => ({
+      metadata: { name, namespace: 'default', uid: name, resourceVersion: '5' },
+    });
+    server.failNext((_, response) => {
+      const events = [
+        { type: 'ADDED', object: metadata('a') },
+        { type: 'BOOKMARK', object: { metadata: { resourceVersion: '7' } } },
+        { type: 'ADDED', object: metadata('b') },
+        { type: 'ADDED', object: metadata('c') },
+        { type: 'DELETED', object: metadata('c') },
+        { type: 'BOOKMARK', object: end },
+      ];
+      response.write(events.map(event => `${JSON.stringify(event)}\n`).join(''));
+    });
+    const { reflector, told } = aReflector({ streaming: true });
+    await reflector.synced;
+    expect(told).toEqual(['initial a', 'initial b']);
+  });
+
   test('broken off half way is not believed; a list follows after the pause', async () => {
     server.put('a');
     server.failNext((_, response) => {
@@ -605,10 +627,10 @@ describe('the state', () => {
 });
 
 test('closing ends the watch and every timer, during a pause too', async () => {
-  const watching = aReflector();
-  await watching.reflector.synced;
-  await until(() => server.openWatches === 1);
-  await watching.reflector.close();
+  const subject = aReflector();
+  await watching(subject);
+  await subject.reflector.close();
+  expect(clock.timerCount).toBe(0);
   await until(() => server.openWatches === 0);
   server.failNext(answering(500, 'InternalError'), isList);
   const pausing = aReflector();

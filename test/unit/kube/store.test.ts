@@ -132,6 +132,7 @@ describe('a list is swapped in whole', () => {
     store.replace(list([widget('a', 11), widget('b', 12)], 15, { rewound: true }));
     expect(store.get('default', 'a')?.metadata.resourceVersion).toBe('11');
     expect(store.get('default', 'b')?.metadata.resourceVersion).toBe('12');
+    expect(store.upsert(widget('b', 16))).toBe(true);
   });
 
   test('what a list shows to be gone is not brought back by the answer to an older write', () => {

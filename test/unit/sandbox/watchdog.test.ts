@@ -20,6 +20,7 @@ async function startOwner(folder: string): Promise<{ owner: ChildProcess; guarde
     console.log(child.pid);
     setInterval(() => {}, 1000);`;
   const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   assert(owner.stdout);
@@ -39,7 +40,7 @@ test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
     const folder = mkdtempSync(join(tmpdir(), 'proconsul-watchdog-'));
     const { owner, guarded } = await startOwner(folder);
     expect([isAlive(guarded), existsSync(folder)]).toEqual([true, true]);
-    owner.kill(signal);
+    process.kill(-(owner.pid ?? 0), signal); // the whole group, as a terminal does
     await eventually(() => !isAlive(guarded) && !existsSync(folder), {
       what: 'process and folder gone',
       timeoutMs: 4000,

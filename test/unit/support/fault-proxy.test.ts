@@ -105,6 +105,7 @@ describe('without a rule', () => {
 
   test('a client that leaves a stream leaves it at the server too', async () => {
     const { leave } = await openStream();
+    expect(upstream.streams[0]?.closed).toBe(false);
     leave();
     await streamEnded();
   });
@@ -183,9 +184,10 @@ describe('a rule', () => {
   });
 
   test('holds a reply: the server has done it, the client learns when released', async () => {
-    const rule = proxy.when(all, { kind: 'holdReply' });
-    const reply = put('/', 'x');
+    const rule = proxy.when(r => r.path === '/held', { kind: 'holdReply' });
+    const reply = put('/held');
     const seen = await proxy.waitFor(r => r.upstreamStatus === 201);
+    await put('/other'); // a whole exchange later
     expect(seen.status).toBeUndefined();
     rule.release();
     expect(await reply).toMatchObject({ status: 201 });
@@ -193,10 +195,11 @@ describe('a rule', () => {
 
   test('delays until its promise resolves', async () => {
     const go = Promise.withResolvers<void>();
-    proxy.when(all, { kind: 'delay', until: () => go.promise });
-    const reply = put('/');
+    proxy.when(r => r.path === '/slow', { kind: 'delay', until: () => go.promise });
+    const reply = put('/slow');
     await proxy.waitFor(all);
-    expect(upstream.asked).toEqual([]);
+    await put('/other');
+    expect(upstream.asked).toEqual(['PUT /other']);
     go.resolve();
     expect(await reply).toMatchObject({ status: 201 });
   });

@@ -1,0 +1,136 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Consul } from '../../tools/sandbox/consul.ts';
+import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
+import { ConsulKvs } from '../support/consulkv.ts';
+import { eventually } from '../support/eventually.ts';
+import { isConsulWrite } from '../support/traffic.ts';
+import { World } from '../support/world.ts';
+
+/** Torture rows 6, 18 and 19: the same address, another past. */
+
+type OwnConsul = Consul & { close(): Promise<void> };
+
+let own: OwnConsul;
+let world: World;
+let kvs: ConsulKvs;
+
+async function start(durable: boolean): Promise<void> {
+  own = await startConsulSandbox({ durable });
+  world = await World.create('consul-history', { consulAddress: own.address });
+  kvs = new ConsulKvs(world);
+  await world.startOperator();
+}
+
+afterEach(async () => {
+  await world.close();
+  await own.close();
+});
+
+describe('a Consul that keeps its data', () => {
+  beforeEach(() => start(true));
+
+  test('is restarted: nothing is written, and the next outside edit is put back', async () => {
+    await kvs.declareReady('kept', { key: world.key('kept'), value: 'declared' });
+    const before = world.toConsul.requests.length;
+
+    await own.servers[0]?.stop();
+    await own.servers[0]?.start();
+    await kvs.lookAgain('kept');
+    expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
+
+    await world.consul.kvPut(world.key('kept'), 'edited');
+    await world.becomesStored('', { kept: 'declared' });
+    await kvs.ready('kept');
+  });
+
+  test('is set back by a snapshot: it becomes what is declared now, and strangers stay', async () => {
+    const stranger = world.key('stranger');
+    await kvs.declareReady('changed', { key: world.key('changed'), value: 'old' });
+    await kvs.declareReady('deleted', { key: world.key('deleted'), value: 'old' });
+    await kvs.declareReady('shrunk', { prefix: world.key('tree/'), data: { one: '1', two: '2' } });
+    await world.consul.kvPut(stranger, 'old');
+    const snapshot = await takeSnapshot(own.address);
+
+    await kvs.changeReady('changed', { value: 'new' });
+    await kvs.changeReady('shrunk', { data: { two: null } });
+    await kvs.remove('deleted');
+    await kvs.declareReady('added', { key: world.key('added'), value: 'new' });
+    await world.consul.kvPut(stranger, 'new');
+    await isWatched(stranger);
+    await restore(own.address, snapshot);
+
+    await world.becomesStored('', { changed: 'new', 'tree/one': '1', added: 'new', stranger: 'old' });
+    for (const name of ['changed', 'shrunk', 'added']) await kvs.ready(name);
+    await settles();
+  });
+
+  test('is set back while no operator runs: the same', async () => {
+    await kvs.declareReady('changed', { key: world.key('changed'), value: 'old' });
+    const snapshot = await takeSnapshot(own.address);
+    await kvs.changeReady('changed', { value: 'new' });
+    await kvs.declareReady('added', { key: world.key('added'), value: 'new' });
+    await world.stopOperators();
+    await restore(own.address, snapshot);
+
+    await world.startOperator();
+    await world.becomesStored('', { changed: 'new', added: 'new' });
+    for (const name of ['changed', 'added']) await kvs.ready(name);
+  });
+});
+
+describe('a Consul in memory', () => {
+  beforeEach(() => start(false));
+
+  test('comes back empty at the same address: everything is written again', async () => {
+    const names = Array.from({ length: 5 }, (_, at) => `again-${at}`);
+    for (const name of names) await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
+    await kvs.declareReady('tree', { prefix: world.key('tree/'), data: { one: '1', two: '2' } });
+    const [stored, records] = [await world.stored(), await world.records()];
+
+    await own.servers[0]?.kill();
+    await own.servers[0]?.start();
+
+    await world.becomesStored('', stored);
+    await eventually(async () => expect(Object.keys(await world.records())).toEqual(Object.keys(records)), {
+      what: 'the owner records are back',
+    });
+    for (const name of [...names, 'tree']) await kvs.ready(name);
+    await settles();
+  });
+
+  test('loses a deletion that was under way: the resource goes all the same', async () => {
+    await kvs.declareReady('gone', { key: world.key('gone'), value: 'declared' });
+    await own.servers[0]?.kill();
+    await world.kube.delete(kvs.object('gone'));
+    await own.servers[0]?.start();
+
+    await kvs.gone('gone');
+    expect(await world.stored()).toEqual({});
+  });
+});
+
+async function takeSnapshot(address: string): Promise<ArrayBuffer> {
+  return (await fetch(`${address}/v1/snapshot`)).arrayBuffer();
+}
+
+async function restore(address: string, snapshot: ArrayBuffer): Promise<void> {
+  const { status } = await fetch(`${address}/v1/snapshot`, { method: 'PUT', body: snapshot });
+  expect(status).toBe(200);
+}
+
+/** A long poll waits for whatever comes after this key's last change. */
+async function isWatched(key: string): Promise<void> {
+  const { modifyIndex } = (await world.consul.kvGet(key)) ?? {};
+  const waits = () =>
+    world.toConsul.count(({ query, finished }) => !finished && query.get('index') === String(modifyIndex)) >
+    0;
+  await eventually(waits, { what: 'a blocking query on the last index' });
+}
+
+/** Promise P1: once every resource was looked at again, nothing more is written. */
+async function settles(): Promise<void> {
+  const before = world.toConsul.requests.length;
+  const resources = await world.kube.list(kvs.object(''), world.namespace);
+  for (const { metadata } of resources) await kvs.lookAgain(metadata.name);
+  expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
+}
