@@ -14,8 +14,9 @@
  */
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
+import { pause } from '../core/pause.ts';
 import { RetryableError } from '../core/errors.ts';
-import { Pace, pause } from './pace.ts';
+import { Pace } from './pace.ts';
 import type { Answer } from './types.ts';
 
 export interface WatchOptions<T> {

@@ -13,6 +13,8 @@ export interface CatalogNode {
 export interface CatalogReads {
   /** A node that the token may not see is missing: `filteredByAcl`. */
   getNode(node: string, options: ReadOptions): Promise<Answer<CatalogNode | undefined>>;
+  /** Every datacenter that is known, the nearest first, so the server's own; needs no right. */
+  datacenters(options: CallOptions): Promise<readonly string[]>;
 }
 
 export interface CatalogWrites {
@@ -33,6 +35,11 @@ export function createCatalog(
     getNode: async (node, options) => {
       const path = `/v1/catalog/node/${encodeURIComponent(node)}`;
       return await sendGet(send, { template: '/v1/catalog/node/{node}', path, parse: parseNode }, options);
+    },
+    datacenters: async options => {
+      const path = '/v1/catalog/datacenters';
+      const parse = (reply: ConsulReply): string[] => parseBody(z.array(z.string()), reply);
+      return await sendGet(send, { template: path, path, parse }, options);
     },
     registerNode: async ({ node, address, meta }, options) =>
       await send(

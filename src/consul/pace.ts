@@ -1,18 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-
-/** Waits, or returns early when `signal` aborts. */
-export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted || ms <= 0) return resolve();
-    const end = (): void => {
-      cancel();
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const cancel = clock.after(ms, end);
-    signal.addEventListener('abort', end, { once: true });
-  });
-}
+import { pause } from '../core/pause.ts';
 
 /** A token bucket: `burst` at once, then one every `intervalMs`. */
 export class Pace {

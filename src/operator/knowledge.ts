@@ -4,6 +4,7 @@ import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { AbortedError, messageOf, RetryableError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import { pause } from '../core/pause.ts';
 import type { Fingerprinter } from '../ownership/fingerprint.ts';
 import type { Ledger } from '../ownership/ledger.ts';
 import type { LedgerSync } from '../ownership/ledger-sync.ts';
@@ -17,6 +18,8 @@ export interface KnowledgeOptions {
   readonly consul: ConsulClient;
   readonly gate: WriteGate;
   readonly installId: string;
+  /** As set; undefined: that of the agent. */
+  readonly datacenter: string | undefined;
   readonly fingerprinter: Fingerprinter;
   readonly ledger: Ledger;
   readonly ledgerSync: LedgerSync;
@@ -88,10 +91,7 @@ export class Knowledge {
         const sinceMs = this.#missing?.sinceMs ?? clock.monotonic();
         this.#missing = { sinceMs, error: asRetryable(error) };
         if (attempt === 0) logger.warn({ err: error }, 'Consul cannot be read yet, trying again');
-        await new Promise<void>(resolve => {
-          const cancel = clock.after(backoffMs(RETRY, attempt, random), resolve);
-          signal.addEventListener('abort', () => (cancel(), resolve()), { once: true });
-        });
+        await pause(clock, backoffMs(RETRY, attempt, random), signal);
       }
     }
     if (signal.aborted) return;
@@ -100,10 +100,21 @@ export class Knowledge {
     this.#options.onLoaded();
   }
 
+  /** The one set, else the agent's own. A token without `agent:read` is enough: the nearest one is the agent's. */
+  async #readDatacenter(): Promise<string> {
+    const { consul, signal, datacenter } = this.#options;
+    if (datacenter !== undefined) return datacenter;
+    try {
+      return (await consul.agent.self({ signal })).datacenter;
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      return (await consul.catalog.datacenters({ signal }))[0] ?? '';
+    }
+  }
+
   async #loadOnce(): Promise<void> {
     const { consul, gate, installId, fingerprinter, ledger, ledgerSync, watcher, signal } = this.#options;
-    const { datacenter } = await consul.agent.self({ signal });
-    this.#datacenter = datacenter;
+    this.#datacenter = await this.#readDatacenter();
     fingerprinter.use(await ensurePrivateKey({ consul, gate, installId, signal, known: fingerprinter.key }));
     await ledgerSync.load();
     const owned = [...ledger.records()].map(
@@ -111,6 +122,10 @@ export class Knowledge {
     );
     await watcher.load(owned);
   }
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof RetryableError && error.code === 'CONSUL_DENIED';
 }
 
 function notYet(): RetryableError {

@@ -9,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import { type ConsulClient, createConsulClient } from '../consul/client.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { messageOf, RetryableError } from '../core/errors.ts';
+import { pause } from '../core/pause.ts';
 import { resourceKey, type ResourceRef } from '../core/resource.ts';
 import { createEventRecorder, type KubeClient, type KubeObject, Store } from '../kube/index.ts';
 import { Fingerprinter } from '../ownership/fingerprint.ts';
@@ -186,6 +187,7 @@ export function startOperator(options: OperatorOptions): Operator {
     consul,
     gate,
     installId,
+    datacenter: config.consul.datacenter,
     fingerprinter,
     ledger,
     ledgerSync,
@@ -250,7 +252,7 @@ export function startOperator(options: OperatorOptions): Operator {
     await Promise.all(watches.map(({ settled }) => settled));
     const known = knowledge.load();
     // Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be.
-    await Promise.race([known, pause(clock, OUTAGE_GRACE_MS)]);
+    await Promise.race([known, pause(clock, OUTAGE_GRACE_MS, signal)]);
     if (signal.aborted) return;
     workers = startWorkers();
     await known;
@@ -297,10 +299,6 @@ export function startOperator(options: OperatorOptions): Operator {
     },
     flush: budget => events.flush(budget),
   };
-}
-
-function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise(resolve => void clock.after(ms, resolve));
 }
 
 function refOf({ metadata: { namespace = '', name } }: KubeObject): ResourceRef {

@@ -1,11 +1,11 @@
 import { CLAIMS_KEY } from '../commit/operations.ts';
 import { watch } from '../consul/blocking-query.ts';
-import { pause } from '../consul/pace.ts';
 import type { ConsulReads } from '../consul/client.ts';
 import { type KvEntry, NOT_THERE } from '../consul/types.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { RetryableError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import { pause } from '../core/pause.ts';
 import type { ResourceRef } from '../core/resource.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecords, type OwnerRecord, ownersPrefix, shardKey } from './record.ts';

@@ -102,11 +102,13 @@ export class ModelStore {
     });
   }
 
-  release(key: string): void {
+  /** Gives the lock up, and writes its value. Not held: no effect. */
+  release(key: string, value: string | Buffer = ''): void {
     this.#write((entries, index) => {
       const before = entries.get(key);
       if (before?.session === undefined) return;
-      entries.set(key, { ...before, session: undefined, modifyIndex: index });
+      const content = { value: Buffer.from(value), flags: 0n };
+      entries.set(key, { ...before, ...content, session: undefined, modifyIndex: index });
     });
   }
 

@@ -3,6 +3,7 @@ import type { Clock, Random } from '../../core/clock.ts';
 import { watch } from '../../consul/blocking-query.ts';
 import type { ConsulReads } from '../../consul/client.ts';
 import type { KvEntry } from '../../consul/types.ts';
+import { pause } from '../../core/pause.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../../core/resource.ts';
 import { type Folder, FolderTree, keysBeneath, WatchedPrefixes } from './folders.ts';
 import type { KeyMirror } from './mirror.ts';
@@ -271,17 +272,4 @@ function withoutSlash(path: string): string {
 
 function sameSet(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
   return one.size === other.size && [...one].every(member => other.has(member));
-}
-
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) return resolve();
-    const end = (): void => {
-      cancel();
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const cancel = clock.after(ms, end);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }
