@@ -213,7 +213,7 @@ export class KvProcess {
       logger: SILENT,
       consulAway: () => undefined,
       mayRemove: () => true,
-      span: (_object, ref, run) =>
+      span: (_object, _ref, run) =>
         run({ traceId: undefined, step: async (_name, step) => step(), note() {}, failed() {} }),
       observe: () => ({ settled() {}, aborted() {}, panicked() {} }),
     });
