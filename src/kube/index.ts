@@ -1,5 +1,5 @@
 export type { KubeClient, KubeRequest, RequestReport } from './client.ts';
-export { KUBE_ERROR_CODES, type KubeErrorCode, kubeStatus } from './errors.ts';
+export { kubeStatus } from './errors.ts';
 export type { EventNotice } from './event-body.ts';
 export { createEventRecorder, type EventRecorder, type EventRecorderOptions } from './events.ts';
 export { addFinalizer, type FinalizerChange, removeFinalizer } from './finalizers.ts';
@@ -14,9 +14,8 @@ export {
 } from './reflector.ts';
 export type { ReflectorState, RelistReason } from './reflector-status.ts';
 export { writeStatus, type WriteResult } from './status-writer.ts';
-export { Store, storeKey, type StoreHandlers } from './store.ts';
+export { Store, type StoreHandlers } from './store.ts';
 export {
-  apiVersionOf,
   referenceTo,
   type KubeObject,
   type ObjectReference,

@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Fault, RecordedRequest } from '../support/fault-rules.ts';
 import type { Operator } from '../support/operator.ts';
 import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import { unique, World } from '../support/world.ts';
 
 /** Torture rows 9, 12, 13 and 15, the API server's side of them. */
 
@@ -14,14 +14,23 @@ let world: World;
 let kvs: ConsulKvs;
 let operator: Operator;
 
-beforeEach(async () => {
+/** Of each test's own resource. */
+let name: string;
+
+beforeAll(async () => {
   world = await World.create('kube-faults');
   kvs = new ConsulKvs(world);
   operator = await world.startOperator();
   await kvs.declareReady('kept', { key: world.key('kept'), value: 'declared' });
 });
 
-afterEach(() => world.close());
+beforeEach(() => {
+  name = unique('new');
+});
+
+afterEach(() => world.toKube.heal());
+
+afterAll(() => world.close());
 
 describe('watches end with', () => {
   const endings: Readonly<Record<string, Fault>> = {
@@ -83,13 +92,14 @@ describe('writes are answered with', () => {
     '%s: the key is written once, and the resource becomes Ready and goes',
     async ([, fault]) => {
       world.toKube.when(isKubernetesWrite, fault, { times: TIMES });
-      await kvs.declareReady('new', { key: world.key('new'), value: 'declared' });
-      const { createIndex, modifyIndex } = (await world.consul.kvGet(world.key('new'))) ?? {};
+      const before = await world.stored();
+      await declareReady(name);
+      const { createIndex, modifyIndex } = (await world.consul.kvGet(world.key(name))) ?? {};
       expect(modifyIndex, 'written once').toBe(createIndex);
 
       world.toKube.when(isKubernetesWrite, fault, { times: TIMES });
-      await kvs.remove('new');
-      expect(await world.stored()).toEqual({ kept: 'declared' });
+      await kvs.remove(name);
+      expect(await world.stored()).toEqual(before);
     },
   );
 });
@@ -98,40 +108,48 @@ describe('the resources cannot be listed: nothing is removed from Consul', () =>
   const lists: Readonly<Record<string, Fault>> = {
     'the right to was taken away': { kind: 'reply', status: 403, body: status(403, 'Forbidden') },
     'their kind is gone': { kind: 'reply', status: 404, body: status(404, 'NotFound') },
-    'the answer breaks off': { kind: 'truncate' },
+    'the answer breaks off': {
+      kind: 'reply',
+      status: 200,
+      body: '{"kind":"ConsulKVList","metadata":{},"items":[',
+    },
     'the answer is empty': { kind: 'reply', status: 200, body: '' },
     'the answer is no list': { kind: 'reply', status: 200, body: '{"kind":"ConsulKVList","items":null}' },
   };
 
   test.for(Object.entries(lists))('%s, operator running', async ([, fault]) => {
-    const before = counts();
+    const [before, stored] = [counts(), await world.stored()];
     const rule = world.toKube.when(isOurKind, fault);
     world.toKube.cut(isWatch);
     await eventually(() => rule.hits.length >= TIMES, { what: 'lists and watches meet the fault' });
 
-    await nothingIsRemoved(before);
+    await nothingIsRemoved(before, stored);
   });
 
   test.for(Object.entries(lists))('%s, at the start', async ([, fault]) => {
     await world.stopOperators();
-    const before = counts();
+    const [before, stored] = [counts(), await world.stored()];
     const rule = world.toKube.when(isOurKind, fault);
     operator = await world.spawnOperator();
     await eventually(() => rule.hits.length >= TIMES, { what: 'lists and watches meet the fault' });
     expect((await operator.probe('/readyz')).status).toBe(503);
 
-    await nothingIsRemoved(before);
+    await nothingIsRemoved(before, stored);
   });
 
-  async function nothingIsRemoved(before: Counts): Promise<void> {
-    expect(await world.stored()).toEqual({ kept: 'declared' });
+  async function nothingIsRemoved(before: Counts, stored: Record<string, string>): Promise<void> {
+    expect(await world.stored()).toEqual(stored);
     expect(since(before).consul.filter(isConsulWrite)).toEqual([]);
     world.toKube.heal();
-    await kvs.declareReady('new', { key: world.key('new'), value: 'declared' });
-    expect(await world.stored()).toEqual({ kept: 'declared', new: 'declared' });
+    await declareReady(name);
+    expect(await world.stored()).toEqual({ ...stored, [name]: 'declared' });
     await operator.ready();
   }
 });
+
+function declareReady(resource: string): Promise<unknown> {
+  return kvs.declareReady(resource, { key: world.key(resource), value: 'declared' });
+}
 
 interface Counts {
   readonly consul: number;

@@ -9,8 +9,8 @@ import { World } from '../support/world.ts';
 
 const EDITS = 250;
 const EDIT_EVERY_MS = 20;
-/** A correction waits at least 100 ms for the next look, and costs one transaction. */
-const MAX_CORRECTIONS = 1 + (EDITS * EDIT_EVERY_MS) / 100;
+/** A look comes at most every 100 ms; its correction is often too late by one edit, and then tried once more. */
+const MAX_CORRECTIONS = (2 * EDITS * EDIT_EVERY_MS) / 100;
 
 let world: World;
 let kvs: ConsulKvs;
@@ -31,16 +31,14 @@ test('a rival edits a key fifty times a second: the answer is bounded, neighbour
 
   const rival = edit(key);
   await kvs.declareReady('beside', { key: world.key('beside'), value: 'declared' });
-  const took = await rival;
+  await rival;
   await eventually(async () => expect((await world.consul.kvGet(key))?.text).toBe('declared'), {
     what: 'put back',
   });
   await kvs.ready('fought');
 
   const corrections = world.toConsul.requests.slice(before.consul).filter(touches(key));
-  expect(corrections.length, `transactions in ${took} ms`).toBeLessThanOrEqual(
-    MAX_CORRECTIONS * Math.max(1, took / 5000),
-  );
+  expect(corrections.length, 'transactions').toBeLessThanOrEqual(MAX_CORRECTIONS);
   const told = world.toKube.requests.slice(before.kube).filter(isKubernetesWrite);
   expect(told.filter(({ path }) => path.includes('/fought')).length, 'status writes').toBeLessThanOrEqual(
     corrections.length + 1,
@@ -66,14 +64,14 @@ test('two resources on one key: the first keeps it, and neither writes again', a
   expect((await world.consul.kvGet(key))?.text).toBe('of the second');
 });
 
-/** The rival; resolves with the milliseconds it took. */
-async function edit(key: string): Promise<number> {
+/** The rival. */
+async function edit(key: string): Promise<void> {
   const begun = performance.now();
   for (let at = 0; at < EDITS; at += 1) {
     await world.consul.kvPut(key, `rival ${at}`);
-    await new Promise(resolve => setTimeout(resolve, begun + at * EDIT_EVERY_MS - performance.now()));
+    const leftMs = begun + at * EDIT_EVERY_MS - performance.now();
+    await new Promise(resolve => setTimeout(resolve, Math.max(0, leftMs)));
   }
-  return performance.now() - begun;
 }
 
 function touches(key: string): (request: RecordedRequest) => boolean {

@@ -105,7 +105,10 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
     this.notices.push(notice);
   }
 
-  version(namespace: string, { kind, name }: { kind: string; name: string }): { resourceVersion: string } | 'missing' {
+  version(
+    namespace: string,
+    { kind, name }: { kind: string; name: string },
+  ): { resourceVersion: string } | 'missing' {
     const data = this.sources.get(`${kind}/${namespace}/${name}`);
     return data === undefined ? 'missing' : { resourceVersion: JSON.stringify(data) };
   }

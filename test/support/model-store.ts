@@ -52,7 +52,7 @@ export class ModelStore {
 
   under(prefix: string): ModelEntry[] {
     const found = [...this.#entries.values()].filter(({ key }) => key.startsWith(prefix));
-    return found.sort((one, other) => Buffer.compare(Buffer.from(one.key), Buffer.from(other.key)));
+    return found.sort((one, other) => inByteOrder(one.key, other.key));
   }
 
   /** `X-Consul-Index`: of one key its own, of a prefix the highest beneath; of what is not there, the table's. */
@@ -64,7 +64,8 @@ export class ModelStore {
   #tableIndex(prefix: string): number {
     let highest = 0;
     for (const { modifyIndex } of this.under(prefix)) highest = Math.max(highest, modifyIndex);
-    for (const [key, index] of this.#tombstones) if (key.startsWith(prefix)) highest = Math.max(highest, index);
+    for (const [key, index] of this.#tombstones)
+      if (key.startsWith(prefix)) highest = Math.max(highest, index);
     return highest;
   }
 
@@ -214,12 +215,7 @@ export class ModelStore {
 }
 
 /** Writing what stands there already is no write. A lock's index is never copied, so a lock's key always moves. */
-function set(
-  entries: Entries,
-  index: number,
-  key: string,
-  content: Content,
-): ModelEntry {
+function set(entries: Entries, index: number, key: string, content: Content): ModelEntry {
   const before = entries.get(key);
   if (before?.lockIndex === 0 && isSame(before, content)) return before;
   const createIndex = before?.createIndex ?? index;
@@ -231,6 +227,16 @@ function set(
 function isSame(before: ModelEntry, { value, flags }: Content): boolean {
   return before.flags === flags && before.value.equals(value);
 }
+
+/** UTF-16 sorts as UTF-8 does, but for surrogates. */
+function inByteOrder(one: string, other: string): number {
+  if (SURROGATE.test(one) || SURROGATE.test(other)) {
+    return Buffer.compare(Buffer.from(one), Buffer.from(other));
+  }
+  return one < other ? -1 : 1;
+}
+
+const SURROGATE = /[\ud800-\udfff]/;
 
 function absent(key: string): ModelEntry {
   return {

@@ -170,6 +170,8 @@ describe('time limits', () => {
     await until(() => connections.length === 1);
     clock.advance(5_000);
     await expect(late).rejects.toMatchObject({ code: 'KUBE_TIMEOUT' });
+    const tooLate = client.stream(aGet({ signal: AbortSignal.abort() }));
+    await expect(tooLate).rejects.toMatchObject({ code: 'ABORTED' });
     await client.close();
     mute.close();
   });

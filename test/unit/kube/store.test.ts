@@ -66,6 +66,13 @@ describe('objects only ever move to a newer version', () => {
     expect(diary).toEqual(['new -> a@5', 'a@8 deleted']);
   });
 
+  test('a deletion known by the answer to an own write, at the version the object had, is final too', () => {
+    const { store } = storeWithDiary();
+    store.upsert(widget('a', 5));
+    expect(store.delete(widget('a', 5))).toBe(true);
+    expect(store.upsert(widget('a', 5))).toBe(false);
+  });
+
   test('an object made again after the deletion is taken in', () => {
     const { store } = storeWithDiary();
     store.upsert(widget('a', 5));

@@ -1,145 +1,207 @@
-import { describe, expect, test } from 'vitest';
-import { consulError } from '../../../../src/consul/errors.ts';
-import type { ResourceRef } from '../../../../src/core/resource.ts';
-import { decodeRecords, listedNames } from '../../../../src/ownership/record.ts';
-import { crashed, KvProcess, ModelCluster } from '../../../support/kv-process.ts';
-import { ModelConsul } from '../../../support/model-consul.ts';
-import { signal } from '../../../support/consul-client.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { KvWorld, names } from '../../../support/kv-world.ts';
 
-const consul = () => new ModelConsul();
-const cluster = () => new ModelCluster();
-const single = (key: string, value: string, more: object = {}) => ({ key, value, ...more });
-const tree = (prefix: string, data: object, more: object = {}) => ({ prefix, data, ...more });
-const many = (count: number, value = 'x') =>
-  Object.fromEntries(Array.from({ length: count }, (_, n) => [`n${String(n).padStart(3, '0')}`, value]));
-const big = (count: number) => many(count, 'v'.repeat(200_000));
+let world: KvWorld;
+beforeEach(() => {
+  world = new KvWorld();
+});
 
-/** What the users' part of the key space holds. */
-const data = (model: ModelConsul) =>
-  Object.fromEntries(Object.entries(model.texts()).filter(([key]) => !key.startsWith('proconsul')));
+const verbsOf = (from: number) =>
+  world.consul.transactions.slice(from).map(({ operations }) => operations.map(({ Verb }) => Verb));
 
-/** Which records list each key. */
-async function listers(model: ModelConsul, key: string): Promise<string[]> {
-  const { value } = await model.kv.list('proconsul/', { signal });
-  const installs = new Set(value.map(entry => entry.key.split('/')[1] as string));
-  return [...installs].flatMap(install =>
-    decodeRecords(install, value)
-      .filter(record => (listedNames(record).get(key) ?? '') !== '')
-      .map(({ ref }) => `${install}:${ref.name}`),
-  );
-}
-
-describe('one resource', () => {
+describe('a resource', () => {
   test('is written in one transaction of two operations, and then rests', async () => {
-    const [model, api] = [consul(), cluster()];
-    const operator = await KvProcess.start({ consul: model, cluster: api });
-    const ref = api.apply('one', single('a/b', 'x'));
-    const before = model.transactions.length;
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', { key: 'a/b', value: 'x' });
+    const begun = world.consul.transactions.length;
     expect(await operator.turn(ref)).toEqual({ kind: 'done' });
-    expect(model.transactions.slice(before).map(({ operations }) => operations.map(({ Verb }) => Verb))).toEqual([
-      ['cas', 'cas'],
-    ]);
-    expect(api.condition(ref)).toBe('True Applied: 1 key in Consul equals the spec');
-    const [writes, statuses] = [model.transactions.length, api.statusWrites];
+    expect(verbsOf(begun)).toEqual([['cas', 'cas']]);
+    expect(world.cluster.condition(ref)).toBe('True Applied: 1 key in Consul equals the spec');
+    const [writes, statuses] = [world.consul.transactions.length, world.cluster.statusWrites];
     await operator.turn(ref);
-    expect([model.transactions.length, api.statusWrites]).toEqual([writes, statuses]);
+    const restarted = await world.start();
+    await restarted.turn(ref);
+    expect([world.consul.transactions.length, world.cluster.statusWrites]).toEqual([writes, statuses]);
   });
 
   test('goes with all it wrote, and with nothing else', async () => {
-    const [model, api] = [consul(), cluster()];
-    const operator = await KvProcess.start({ consul: model, cluster: api });
-    model.store.put('a/other', 'theirs');
-    const ref = api.apply('one', tree('a/', { x: '1', y: '2' }));
+    const operator = await world.start();
+    world.consul.store.put('a/other', 'theirs');
+    const ref = world.cluster.apply('one', { prefix: 'a/', data: { x: '1', y: '2' } });
     await operator.settle(ref);
-    api.delete(ref);
+    world.cluster.delete(ref);
     await operator.settle(ref);
-    expect(api.get(ref)).toBeUndefined();
-    expect(data(model)).toEqual({ 'a/other': 'theirs' });
-    expect(await listers(model, 'a/x')).toEqual([]);
+    expect(world.cluster.get(ref)).toBeUndefined();
+    expect(world.data()).toEqual({ 'a/other': 'theirs' });
+    expect(world.records()).toEqual([]);
   });
 
-  test('an optional source that is missing leaves it with nothing, and what it had is removed', async () => {
-    const [model, api] = [consul(), cluster()];
-    const operator = await KvProcess.start({ consul: model, cluster: api });
+  test('whose record is not in memory is deleted all the same', async () => {
+    const ref = world.cluster.apply('one', { key: 'a', value: 'x' });
+    await (await world.start()).settle(ref);
+    const forgetful = await world.start();
+    forgetful.ledger.put(ref, undefined);
+    world.cluster.delete(ref);
+    await forgetful.settle(ref);
+    expect([world.data(), world.records()]).toEqual([{}, []]);
+  });
+
+  test('with an optional source that is missing declares nothing; what it had is removed', async () => {
+    const operator = await world.start();
+    const begun = world.consul.transactions.length;
     const configMapKeyRef = { name: 'source', key: 'k', optional: true };
-    const ref = api.apply('one', { key: 'a/b', valueFrom: { configMapKeyRef } });
+    const ref = world.cluster.apply('one', { key: 'a/b', valueFrom: { configMapKeyRef } });
     await operator.settle(ref);
-    expect([data(model), model.transactions.length]).toEqual([{}, 1]);
-    api.sources.set('ConfigMap/shop/source', { k: 'from source' });
+    expect([world.data(), world.consul.transactions.length]).toEqual([{}, begun]);
+    world.cluster.sources.set('ConfigMap/shop/source', { k: 'from source' });
     await operator.settle(ref);
-    expect(data(model)).toEqual({ 'a/b': 'from source' });
-    api.sources.delete('ConfigMap/shop/source');
+    expect(world.data()).toEqual({ 'a/b': 'from source' });
+    world.cluster.sources.delete('ConfigMap/shop/source');
     await operator.settle(ref);
-    expect([data(model), api.condition(ref)]).toEqual([{}, 'True Applied: 0 keys in Consul equal the spec']);
+    expect(world.data()).toEqual({});
+    expect(world.cluster.condition(ref)).toBe('True Applied: 0 keys in Consul equal the spec');
   });
 
-  test('that exists already writes nothing at all, not even a record, however large the rest of it is', async () => {
-    const [model, api] = [consul(), cluster()];
-    const operator = await KvProcess.start({ consul: model, cluster: api });
-    model.store.put('t/n004', 'theirs');
-    const before = model.transactions.length;
-    const ref = api.apply('one', tree('t/', big(5)));
+  test('in AlreadyExists writes nothing at all, not even a record, however large it is', async () => {
+    const operator = await world.start();
+    world.consul.store.put('t/n004', 'theirs');
+    const begun = world.consul.transactions.length;
+    const ref = world.cluster.apply('one', { prefix: 't/', data: names(5, 'v'.repeat(200_000)) });
     await operator.settle(ref);
-    expect(api.condition(ref)).toContain('False AlreadyExists');
-    expect([data(model), model.transactions.length]).toEqual([{ 't/n004': 'theirs' }, before]);
+    expect(world.reasons(ref)).toEqual(['AlreadyExists']);
+    expect([world.data(), world.consul.transactions.length]).toEqual([{ 't/n004': 'theirs' }, begun]);
   });
 
-  test('suspended says so whatever stands in the way, and does not stall', async () => {
-    const [model, api] = [consul(), cluster()];
-    const operator = await KvProcess.start({ consul: model, cluster: api });
-    const configMapKeyRef = { name: 'none', key: 'k' };
-    const waiting = api.apply('waiting', { key: 'w', valueFrom: { configMapKeyRef }, suspend: true });
-    model.store.put('there', 'theirs');
-    const blocked = api.apply('blocked', tree('', {}, { ...single('there', 'ours'), suspend: true }));
-    const ref = api.apply('blocked-tree', { ...tree('ex/', { a: '1' }), exclusive: true, suspend: true });
-    model.store.put('ex/other', 'theirs');
-    for (const each of [waiting, ref]) {
-      expect(await operator.settle(each)).toEqual({ kind: 'done' });
-      expect(api.condition(each)).toMatch(/^False Suspended: suspended: /);
-      expect(api.condition(each, 'Stalled')).toBeUndefined();
-    }
-    expect(blocked.name).toBe('blocked');
+  test('that would write over the prefix of an install, as an older CRD may have let through, is refused', async () => {
+    const operator = await world.start();
+    world.cluster.sources.set('ConfigMap/shop/source', { '..': 'x' });
+    const dataFrom = [{ configMapRef: { name: 'source' } }];
+    const ref = world.cluster.apply('one', { prefix: 'a/', dataFrom });
+    await operator.settle(ref);
+    expect(world.cluster.condition(ref)).toBe('False InvalidSpec: key "a/.." has the segment ..');
   });
 });
 
-describe('two resources that want the same at the same moment', () => {
-  const atOnce = async (operator: KvProcess, refs: readonly ResourceRef[]) => {
-    await Promise.all(refs.map(ref => operator.turn(ref)));
-    for (let round = 0; round < 3; round++) for (const ref of refs) await operator.settle(ref);
+describe('a suspended resource says so, whatever stands in the way, and does not stall:', () => {
+  test.each([
+    ['a missing source', { key: 'k', valueFrom: { configMapKeyRef: { name: 'none', key: 'k' } } }],
+    ['strangers under an exclusive prefix', { prefix: 'ex/', data: { a: '1' }, exclusive: true }],
+    ['something to write', { key: 'k', value: 'v' }],
+  ])('%s', async (_, spec) => {
+    world.consul.store.put('ex/other', 'theirs');
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', { ...spec, suspend: true });
+    expect(await operator.settle(ref)).toEqual({ kind: 'done' });
+    expect(world.cluster.condition(ref)).toMatch(/^False Suspended: suspended: /);
+    expect(world.cluster.condition(ref, 'Stalled')).toBeUndefined();
+    expect(world.cluster.condition(ref, 'Reconciling')).toBeUndefined();
+    expect(world.data()).toEqual({ 'ex/other': 'theirs' });
+  });
+
+  test('and counts the keys it owns, not those it would', async () => {
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', { prefix: 'a/', data: names(3) });
+    await operator.settle(ref);
+    world.cluster.apply('one', { prefix: 'a/', data: names(5), suspend: true });
+    await operator.settle(ref);
+    expect(world.cluster.get(ref)?.status).toMatchObject({ keys: 3 });
+  });
+});
+
+describe('a resource made anew under the name of another', () => {
+  const replaced = async (deletionPolicy: string, count = 2) => {
+    const first = world.cluster.apply('one', { prefix: 'old/', data: names(count), deletionPolicy });
+    await (await world.start()).settle(first);
+    world.cluster.resources.clear();
+    const ref = world.cluster.apply('one', { prefix: 'new/', data: { a: '1' } });
+    await (await world.start()).settle(ref);
+    return ref;
   };
-  const reasons = (api: ModelCluster, refs: readonly ResourceRef[]) =>
-    refs.map(ref => api.condition(ref)?.split(' ')[1]?.replace(':', '')).sort();
 
-  /** Commits nothing before both have handed in what they want, so that it travels in one transaction. */
-  const together = (waiting: number) => waiting < 2;
+  test('inherits the record, and removes what the other left under Delete', async () => {
+    const ref = await replaced('Delete');
+    expect(world.data()).toEqual({ 'new/a': '1' });
+    expect(world.record(ref)?.head.uid).toBe('uid-2');
+  });
 
-  test('a key that stands there already is adopted by one of them', async () => {
-    const [model, api] = [consul(), cluster()];
-    model.store.put('k', 'same');
-    const operator = await KvProcess.start({ consul: model, cluster: api });
-    const racing = new KvProcess({ consul: model, cluster: api, othersRunnable: together });
-    racing.fingerprinter.use(operator.fingerprinter.key as Buffer);
-    await racing.ledgerSync.load();
-    const refs = [api.apply('one', single('k', 'same')), api.apply('two', single('k', 'same'))];
-    const turns = Promise.all(refs.map(ref => racing.turn(ref)));
-    await settledWith(racing, turns);
-    await atOnce(racing, []);
-    const after = await KvProcess.start({ consul: model, cluster: api });
-    for (const ref of refs) await after.settle(ref);
-    expect(reasons(api, refs)).toEqual(['Applied', 'Conflict']);
-    expect(await listers(model, 'k')).toHaveLength(1);
+  test.each([2, 400])('leaves %d keys where they are that the other was to Retain', async count => {
+    const ref = await replaced('Retain', count);
+    expect(Object.keys(world.data('old/'))).toHaveLength(count);
+    expect(world.ownersOf('old/n000')).toEqual([]);
+    expect(world.record(ref)?.head).toMatchObject({ uid: 'uid-2', phase: 'settled' });
+    expect(world.data('new/')).toEqual({ 'new/a': '1' });
   });
 });
 
-async function settledWith(operator: KvProcess, turns: Promise<unknown>): Promise<void> {
-  let done = false;
-  void turns.finally(() => {
-    done = true;
+describe('under an exclusive prefix', () => {
+  const large = (value: string) => names(3, value.repeat(200_000));
+  const spec = (value: string, more: object) => ({
+    prefix: 'ex/',
+    data: large(value),
+    exclusive: true,
+    ...more,
   });
-  while (!done) {
-    await new Promise(resolve => setImmediate(resolve));
-    operator.clock.advance(250);
-  }
-}
-void consulError;
-void crashed;
+
+  test.each(['Report', 'Ignore'])(
+    'a change of many transactions leaves strangers alone under %s',
+    async driftPolicy => {
+      const operator = await world.start();
+      const ref = world.cluster.apply('one', spec('a', { driftPolicy }));
+      await operator.settle(ref);
+      world.consul.store.put('ex/stranger', 'theirs');
+      world.cluster.apply('one', spec('b', { driftPolicy }));
+      await operator.settle(ref);
+      expect(world.data()['ex/stranger']).toBe('theirs');
+      expect(world.reasons(ref)).toEqual(['Applied']);
+    },
+  );
+
+  test('a first claim of many transactions removes them all, also under Report and over a crash', async () => {
+    const policies = { driftPolicy: 'Report', adoptionPolicy: 'Always' };
+    for (const name of Object.keys(names(200))) world.consul.store.put(`ex/stranger/${name}`, 'theirs');
+    const ref = world.cluster.apply('one', spec('a', policies));
+    let left = 2;
+    world.consul.afterWrite = () => {
+      if (left-- === 0) throw new Error('crash');
+    };
+    const crashing = await world.start();
+    await crashing.turn(ref);
+    expect(world.record(ref)?.head).toMatchObject({ phase: 'claiming', clearing: true });
+    world.consul.afterWrite = () => {};
+    await (await world.start()).settle(ref);
+    expect(Object.keys(world.data())).toEqual(['ex/n000', 'ex/n001', 'ex/n002']);
+    expect(world.record(ref)?.head).toEqual({
+      uid: 'uid-1',
+      generation: 1,
+      epoch: 0,
+      onDelete: 'Delete',
+      phase: 'settled',
+      exclusive: 'ex/',
+    });
+  });
+
+  test('keys that hold a session, and keys that cannot be addressed, stay', async () => {
+    world.consul.store.acquire('ex/locked', '00000000-0000-0000-0000-000000000001', 'holder');
+    world.consul.store.put('ex//twice', 'theirs');
+    const operator = await world.start();
+    const spec = { prefix: 'ex/', data: { a: '1' }, exclusive: true, adoptionPolicy: 'Always' };
+    const ref = world.cluster.apply('one', spec);
+    await operator.settle(ref);
+    expect(world.data()).toEqual({ 'ex//twice': 'theirs', 'ex/a': '1', 'ex/locked': 'holder' });
+    expect(world.reasons(ref)).toEqual(['Applied']);
+  });
+
+  test('an empty tree claims it too, and lets go of it', async () => {
+    const operator = await world.start();
+    const dataFrom = [{ configMapRef: { name: 'none', optional: true } }];
+    const ref = world.cluster.apply('one', { prefix: 'ex/', dataFrom, exclusive: true });
+    await operator.settle(ref);
+    expect(world.record(ref)?.head.exclusive).toBe('ex/');
+    world.consul.store.put('ex/stranger', 'theirs');
+    await operator.settle(ref);
+    expect(world.data()).toEqual({});
+    world.cluster.delete(ref);
+    await operator.settle(ref);
+    expect(world.records()).toEqual([]);
+  });
+});
