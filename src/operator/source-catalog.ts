@@ -1,4 +1,3 @@
-import type { NamespaceScope } from '../config/values.ts';
 import {
   type KubeClient,
   kubeStatus,
@@ -28,7 +27,6 @@ export const SECRETS: ResourceType = {
 /** One kind of source: the metadata that is watched, and where. */
 export interface WatchedSources {
   readonly store: Store;
-  readonly scope: NamespaceScope;
   /** By namespace; the empty string for a watch of the whole cluster. */
   readonly reflectors: ReadonlyMap<string, Reflector>;
 }

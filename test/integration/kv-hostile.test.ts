@@ -83,7 +83,7 @@ describe('keys of every legal kind', () => {
 describe('100 bad resources', () => {
   const bad = Array.from({ length: 100 }, (_, n) => `bad-${n}`);
   /** Everything that admission cannot see, in turn. */
-  const specOf = (name: string, n: number): object => {
+  const specOf = (name: string, n: number): Readonly<Record<string, unknown>> => {
     const key = world.key(`bad/${name}`);
     const kinds = [
       { key, value: 'ours' }, // a stranger's key, which only the transaction finds out
@@ -92,7 +92,7 @@ describe('100 bad resources', () => {
       { key, valueFrom: { configMapKeyRef: { name: 'bulky', key: 'x' } } },
       { prefix: `${key}/`, dataFrom: [{ configMapRef: { name: 'bulky' }, prefix: `${'p'.repeat(250)}/` }] },
     ];
-    return kinds[n % kinds.length] as object;
+    return kinds[n % kinds.length] ?? {};
   };
 
   beforeAll(async () => {

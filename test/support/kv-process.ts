@@ -15,7 +15,8 @@ import { listedNames } from '../../src/ownership/record.ts';
 import { ConsulKVKind } from '../../src/reconcilers/kv/index.ts';
 import { KeyMirror } from '../../src/reconcilers/kv/mirror.ts';
 import { KeyWatcher } from '../../src/reconcilers/kv/key-watcher.ts';
-import { type SourceCatalog, SourceReader } from '../../src/reconcilers/kv/sources.ts';
+import type { SourceRef } from '../../src/reconcilers/kv/desire.ts';
+import { type SourceCatalog, type SourceObject, SourceReader } from '../../src/reconcilers/kv/sources.ts';
 import type { Ending } from '../../src/runtime/ending.ts';
 import type { Notice } from '../../src/runtime/settle.ts';
 import { createTurn, type Objects } from '../../src/runtime/turn.ts';
@@ -44,7 +45,7 @@ export interface StoredKv {
 /** The API server's side, which outlives every process: ConsulKVs, and the sources they refer to. */
 export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
   readonly resources = new Map<ResourceKey, StoredKv>();
-  readonly sources = new Map<string, Readonly<Record<string, string>>>();
+  readonly #sources = new Map<string, SourceObject>();
   readonly notices: Notice[] = [];
   statusWrites = 0;
   #version = 0;
@@ -105,17 +106,19 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
     this.notices.push(notice);
   }
 
-  version(
-    namespace: string,
-    { kind, name }: { kind: string; name: string },
-  ): { resourceVersion: string } | 'missing' {
-    const data = this.sources.get(`${kind}/${namespace}/${name}`);
-    return data === undefined ? 'missing' : { resourceVersion: JSON.stringify(data) };
+  /** A ConfigMap, in the one namespace there is; undefined: it goes. */
+  configMap(name: string, data: Readonly<Record<string, string>> | undefined): void {
+    const metadata = { resourceVersion: String(++this.#version) };
+    if (data === undefined) this.#sources.delete(name);
+    else this.#sources.set(name, { metadata, data });
   }
 
-  async fetch(namespace: string, { kind, name }: { kind: string; name: string }) {
-    const data = this.sources.get(`${kind}/${namespace}/${name}`);
-    return data && { metadata: { resourceVersion: JSON.stringify(data) }, data };
+  version(_namespace: string, { name }: SourceRef): { readonly resourceVersion: string } | 'missing' {
+    return this.#sources.get(name)?.metadata ?? 'missing';
+  }
+
+  fetch(_namespace: string, { name }: SourceRef): Promise<SourceObject | undefined> {
+    return Promise.resolve(this.#sources.get(name));
   }
 
   #require(ref: ResourceRef): StoredKv {

@@ -53,10 +53,10 @@ describe('a resource', () => {
     const ref = world.cluster.apply('one', { key: 'a/b', valueFrom: { configMapKeyRef } });
     await operator.settle(ref);
     expect([world.data(), world.consul.transactions.length]).toEqual([{}, begun]);
-    world.cluster.sources.set('ConfigMap/shop/source', { k: 'from source' });
+    world.cluster.configMap('source', { k: 'from source' });
     await operator.settle(ref);
     expect(world.data()).toEqual({ 'a/b': 'from source' });
-    world.cluster.sources.delete('ConfigMap/shop/source');
+    world.cluster.configMap('source', undefined);
     await operator.settle(ref);
     expect(world.data()).toEqual({});
     expect(world.cluster.condition(ref)).toBe('True Applied: 0 keys in Consul equal the spec');
@@ -74,7 +74,7 @@ describe('a resource', () => {
 
   test('that would write over the prefix of an install, as an older CRD may have let through, is refused', async () => {
     const operator = await world.start();
-    world.cluster.sources.set('ConfigMap/shop/source', { '..': 'x' });
+    world.cluster.configMap('source', { '..': 'x' });
     const dataFrom = [{ configMapRef: { name: 'source' } }];
     const ref = world.cluster.apply('one', { prefix: 'a/', dataFrom });
     await operator.settle(ref);
