@@ -41,6 +41,8 @@ export interface TransactionReport {
 interface Pending {
   readonly unit: WriteUnit;
   readonly fragments: readonly string[];
+  /** What proves the tenure, first in the transaction. */
+  readonly fence: string | undefined;
   readonly tenure: Tenure;
   readonly context: Context;
   readonly resolve: (outcome: UnitOutcome) => void;
@@ -83,8 +85,9 @@ export class GroupCommit {
     try {
       return await new Promise<UnitOutcome>((resolve, reject) => {
         const fragments = unit.operations.map(encodeOperation);
+        const fence = fenceFragment(tenure);
         const context = this.#options.context();
-        this.#pending.push({ unit, fragments, tenure, context, resolve, reject });
+        this.#pending.push({ unit, fragments, fence, tenure, context, resolve, reject });
         this.#cancelTimer ??= this.#options.clock.after(GATHER_MS, () => {
           this.#overdue = true;
           this.nudge();
@@ -108,9 +111,9 @@ export class GroupCommit {
 
   /** How many of the pending units, from the oldest, go together: one tenure, within Consul's limits. */
   #nextBatch(): number {
-    const tenure = this.#pending[0]?.tenure;
-    let bytes = 2 + (tenure?.fence === undefined ? 0 : Buffer.byteLength(fenceFragment(tenure)) + 1);
-    let operations = tenure?.fence === undefined ? 0 : 1;
+    const { tenure, fence } = this.#pending[0] as Pending;
+    let bytes = 2 + (fence === undefined ? 0 : Buffer.byteLength(fence) + 1);
+    let operations = fence === undefined ? 0 : 1;
     const shared = new Set<string>();
     for (const [position, { unit, fragments, tenure: held }] of this.#pending.entries()) {
       if (held !== tenure) return position;
@@ -162,8 +165,8 @@ export class GroupCommit {
 
   /** Sends one transaction; returns the units that are still to be sent. */
   async #attempt(batch: readonly Pending[]): Promise<readonly Pending[]> {
-    const tenure = (batch[0] as Pending).tenure;
-    const { fragments, carriers } = layOut(batch, tenure);
+    const { tenure } = batch[0] as Pending;
+    const { fragments, carriers } = layOut(batch);
     const report = (result: TransactionReport['result']): void =>
       this.#options.onTransaction?.({ result, operations: fragments.length, units: batch.length });
     let outcome: Awaited<ReturnType<ConsulWrites['txn']['submit']>>;
@@ -187,9 +190,10 @@ export class GroupCommit {
   }
 }
 
-function fenceFragment(tenure: Tenure): string {
-  const { lockKey, session } = tenure.fence as NonNullable<Tenure['fence']>;
-  return encodeOperation({ verb: 'check-session', key: lockKey, session });
+/** @throws TypeError for a session that is none: the check of an empty one passes while nobody holds the lock. */
+function fenceFragment({ fence }: Tenure): string | undefined {
+  if (fence === undefined) return undefined;
+  return encodeOperation({ verb: 'check-session', key: fence.lockKey, session: fence.session });
 }
 
 interface Carrier {
@@ -203,7 +207,7 @@ function isShared(operation: WriteOperation): boolean {
 }
 
 /** The transaction's operations in order, and for each whom it concerns. The fence concerns all: it has none. */
-function layOut(batch: readonly Pending[], tenure: Tenure): { fragments: string[]; carriers: Carrier[][] } {
+function layOut(batch: readonly Pending[]): { fragments: string[]; carriers: Carrier[][] } {
   const fragments: string[] = [];
   const carriers: Carrier[][] = [];
   const shared = new Map<string, Carrier[]>();
@@ -211,7 +215,8 @@ function layOut(batch: readonly Pending[], tenure: Tenure): { fragments: string[
     fragments.push(fragment);
     carriers.push(carrying);
   };
-  if (tenure.fence !== undefined) place(fenceFragment(tenure), []);
+  const { fence } = batch[0] as Pending;
+  if (fence !== undefined) place(fence, []);
   for (const pending of batch) {
     for (const [position, fragment] of pending.fragments.entries()) {
       const carrier = { pending, operation: pending.unit.operations[position] as WriteOperation };

@@ -4,6 +4,7 @@ import { GroupCommit } from '../commit/group-commit.ts';
 import { createSoleTenure } from '../commit/sole-tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
+import type { NamespaceScope } from '../config/values.ts';
 import { createConsulClient } from '../consul/client.ts';
 import { NOT_THERE } from '../consul/types.ts';
 import type { Clock } from '../core/clock.ts';
@@ -56,7 +57,7 @@ export async function releaseInstall({
   const consul = createConsulClient({ ...consulOptions(config), clock });
   try {
     const records = await retainRecords({ config, consul, installId, clock, logger, signal });
-    const finalizers = await dropFinalizers(client, [CONSUL_KVS], signal);
+    const finalizers = await dropFinalizers(client, collectionsOf([CONSUL_KVS], config.namespaces), signal);
     logger.info({ count: records }, 'owner records say Retain');
     logger.info({ count: finalizers }, 'finalizers were taken off');
   } finally {
@@ -148,14 +149,27 @@ function deniedFor({ ref }: OwnerRecord, what: string): RetryableError {
   });
 }
 
+interface Collection {
+  readonly type: ResourceType;
+  /** Undefined: those of the whole cluster. */
+  readonly namespace: string | undefined;
+}
+
+/** Only where this install applies resources: those elsewhere may be held by another install in the same cluster. */
+function collectionsOf(types: readonly ResourceType[], scope: NamespaceScope): Collection[] {
+  const namespaces = scope === 'all' ? [undefined] : scope;
+  return types.flatMap(type => namespaces.map(namespace => ({ type, namespace })));
+}
+
 async function dropFinalizers(
   client: KubeClient,
-  types: readonly ResourceType[],
+  collections: readonly Collection[],
   signal: AbortSignal,
 ): Promise<number> {
   let dropped = 0;
-  for (const type of types) {
-    for await (const page of pages(client, type, signal)) {
+  for (const collection of collections) {
+    const { type } = collection;
+    for await (const page of pages(client, collection, signal)) {
       const held = page.filter(({ metadata }) => metadata.finalizers?.includes(FINALIZER));
       await inParallel(held, object => dropFinalizer(client, type, object, signal));
       dropped += held.length;
@@ -200,7 +214,7 @@ async function getAgain(
 
 async function* pages(
   client: KubeClient,
-  type: ResourceType,
+  { type, namespace }: Collection,
   signal: AbortSignal,
 ): AsyncGenerator<readonly KubeObject[]> {
   let after: string | undefined;
@@ -211,7 +225,7 @@ async function* pages(
       readonly items: readonly KubeObject[] | null;
     };
     try {
-      list = await client.request({ method: 'GET', path: collectionPath(type), query, signal });
+      list = await client.request({ method: 'GET', path: collectionPath(type, namespace), query, signal });
     } catch (error) {
       // Without the CRD there is nothing to take a finalizer off.
       if (kubeStatus(error) === 404) return;

@@ -20,15 +20,19 @@ let name: string;
 beforeAll(async () => {
   world = await World.create('kube-faults');
   kvs = new ConsulKvs(world);
+});
+
+/** A new process for each test: one that met many faults in a row waits longer and longer. */
+beforeEach(async () => {
   operator = await world.startOperator();
+  name = unique('new');
   await kvs.declareReady('kept', { key: world.key('kept'), value: 'declared' });
 });
 
-beforeEach(() => {
-  name = unique('new');
+afterEach(async () => {
+  world.toKube.heal();
+  await world.stopOperators();
 });
-
-afterEach(() => world.toKube.heal());
 
 afterAll(() => world.close());
 
@@ -62,10 +66,10 @@ describe('watches end with', () => {
       world.toKube.cut(isWatch);
       await eventually(() => rule.hits.length === TIMES, { what: 'watches meet the fault' });
 
-      await kvs.declareReady('new', { key: world.key('new'), value: 'declared' });
-      await kvs.changeReady('kept', { value: 'changed' });
+      await declareReady(name);
+      await kvs.changeReady('kept', { value: name });
 
-      expect(await world.stored()).toEqual({ kept: 'changed', new: 'declared' });
+      expect(await world.stored()).toMatchObject({ kept: name, [name]: 'declared' });
       expect(
         since(before).consul.filter(isConsulWrite),
         'a transaction for each of the two changes',

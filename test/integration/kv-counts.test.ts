@@ -6,7 +6,13 @@ import type { RecordedRequest } from '../support/fault-rules.ts';
 import { KubeApi, type KubeObject } from '../support/kube-api.ts';
 import type { Operator } from '../support/operator.ts';
 import { parsePrometheusText } from '../support/prometheus-text.ts';
-import { isConsulWrite, isKubernetesWrite, isReadOnlyTransaction, isTransaction, isWritingTransaction } from '../support/traffic.ts';
+import {
+  isConsulWrite,
+  isKubernetesWrite,
+  isReadOnlyTransaction,
+  isTransaction,
+  isWritingTransaction,
+} from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 /** The marks of the design, for 1,000 resources. */
@@ -52,13 +58,23 @@ async function declareAll(): Promise<void> {
   await forAll(n => bulk.create(kvs.object(nameOf(n), { key: world.key(`many/${n}`), value: `value ${n}` })));
 }
 
+/** The operator hears of all that is done at once, however long it takes to do. */
+async function heardAtOnce(act: () => Promise<unknown>): Promise<void> {
+  world.toKube.network.freeze();
+  await act();
+  world.toKube.network.thaw();
+}
+
 async function allReady(): Promise<void> {
   const isReady = (object: KubeObject) => conditionsOf(object)['Ready']?.status === 'True';
-  await eventually(async () => expect((await bulk.list(kind, world.namespace)).filter(isReady)).toHaveLength(RESOURCES), {
-    what: 'all are Ready',
-    timeoutMs: 180_000,
-    pollMs: 250,
-  });
+  await eventually(
+    async () => expect((await bulk.list(kind, world.namespace)).filter(isReady)).toHaveLength(RESOURCES),
+    {
+      what: 'all are Ready',
+      timeoutMs: 180_000,
+      pollMs: 250,
+    },
+  );
 }
 
 async function allGone(): Promise<void> {
@@ -78,7 +94,8 @@ async function turns(): Promise<number> {
 /** What was sent to either server from now on. */
 function startCounting() {
   const [kube, consul] = [world.toKube.requests.length, world.toConsul.requests.length];
-  const toConsul = (matches: (request: RecordedRequest) => boolean) => world.toConsul.requests.slice(consul).filter(matches).length;
+  const toConsul = (matches: (request: RecordedRequest) => boolean) =>
+    world.toConsul.requests.slice(consul).filter(matches).length;
   return {
     get kubernetesWrites() {
       return world.toKube.requests.slice(kube).filter(isKubernetesWrite).length;
@@ -116,7 +133,10 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
     const consul = await world.consul.kvList(world.key());
     const count = startCounting();
     operator = await world.startOperator();
-    await eventually(async () => (await turns()) >= RESOURCES, { what: 'every resource was looked at', timeoutMs: 90_000 });
+    await eventually(async () => (await turns()) >= RESOURCES, {
+      what: 'every resource was looked at',
+      timeoutMs: 90_000,
+    });
     await operator.stop();
     expect(count.kubernetesWrites).toBe(0);
     expect(count.consulWrites).toBe(0);
@@ -125,7 +145,10 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
 
   test('are one transaction away from where they should be, when one of them was edited', async () => {
     operator = await world.startOperator();
-    await eventually(async () => (await turns()) >= RESOURCES, { what: 'every resource was looked at', timeoutMs: 90_000 });
+    await eventually(async () => (await turns()) >= RESOURCES, {
+      what: 'every resource was looked at',
+      timeoutMs: 90_000,
+    });
     const count = startCounting();
     const looked = await turns();
     await world.consul.kvPut(world.key('many/500'), 'edited');
@@ -136,9 +159,14 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
     expect((await turns()) - looked).toBeLessThan(5);
   });
 
+  test('need no more connections than a few', () => {
+    expect(world.toConsul.network.connections.peak).toBeLessThanOrEqual(MAX_CONNECTIONS);
+    expect(world.toKube.network.connections.peak).toBeLessThanOrEqual(MAX_CONNECTIONS + WATCHES);
+  });
+
   test('are removed in few transactions, with one Kubernetes write each', async () => {
     const count = startCounting();
-    await forAll(n => bulk.delete(kvs.object(nameOf(n))));
+    await heardAtOnce(() => forAll(n => bulk.delete(kvs.object(nameOf(n)))));
     await allGone();
     expect(await world.stored('many/')).toEqual({});
     expect(await world.records()).toEqual({});
@@ -148,19 +176,11 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
 
   test('made while it runs cost no more', async () => {
     const count = startCounting();
-    // The operator hears of all at once, however long it takes to make them.
-    world.toKube.network.freeze();
-    await declareAll();
-    world.toKube.network.thaw();
+    await heardAtOnce(declareAll);
     await allReady();
     await operator.stop();
     expect(await world.stored('many/')).toEqual(everyKey);
     expect(count.kubernetesWrites).toBe(2 * RESOURCES);
     expect(count.transactions, count.summary).toBeLessThanOrEqual(MAX_TRANSACTIONS);
-  });
-
-  test('need no more connections than a few', () => {
-    expect(world.toConsul.network.connections.peak).toBeLessThanOrEqual(MAX_CONNECTIONS);
-    expect(world.toKube.network.connections.peak).toBeLessThanOrEqual(MAX_CONNECTIONS + WATCHES);
   });
 });

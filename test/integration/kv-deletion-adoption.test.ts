@@ -89,8 +89,13 @@ describe('deletionPolicy', () => {
   });
 
   test('can be switched to Delete: the finalizer first, then the record', async () => {
-    await kvs.declareReady('to-delete', { key: world.key('to-delete'), value: 'x', deletionPolicy: 'Retain' });
-    const isFinalizerPatch = ({ method, body }: RecordedRequest) => method === 'PATCH' && body.includes(FINALIZER);
+    await kvs.declareReady('to-delete', {
+      key: world.key('to-delete'),
+      value: 'x',
+      deletionPolicy: 'Retain',
+    });
+    const isFinalizerPatch = ({ method, body }: RecordedRequest) =>
+      method === 'PATCH' && body.includes(FINALIZER);
     const finalizer = world.toKube.when(isFinalizerPatch, { kind: 'hold' });
     await kvs.change('to-delete', { deletionPolicy: 'Delete' });
     await world.toKube.waitFor(request => finalizer.hits.includes(request));
@@ -105,7 +110,9 @@ describe('deletionPolicy', () => {
 
   test('leaves the finalizers of others alone', async () => {
     await kvs.declareReady('shared', { key: world.key('shared'), value: 'x' });
-    await world.kube.patch(kvs.object('shared'), { metadata: { finalizers: [FINALIZER, 'example.com/other'] } });
+    await world.kube.patch(kvs.object('shared'), {
+      metadata: { finalizers: [FINALIZER, 'example.com/other'] },
+    });
     await world.kube.delete(kvs.object('shared'));
     await expect.poll(() => finalizersOf('shared')).toEqual(['example.com/other']);
     expect(await world.stored('shared')).toEqual({});
@@ -126,29 +133,32 @@ describe('adoptionPolicy', () => {
     { policy: undefined, wish: 'other', outcome: 'AlreadyExists' },
     { policy: 'Always', wish: existing, outcome: 'Adopted' },
     { policy: 'Always', wish: 'other', outcome: 'Adopted' },
-  ])('$policy, with the wish "$wish" where "what is there" stands: $outcome', async ({ policy, wish, outcome }) => {
-    const name = `adopt-${policy ?? 'default'}-${wish.replaceAll(' ', '-')}`.toLowerCase();
-    const key = world.key(name);
-    await world.consul.kvPut(key, existing);
-    const before = await world.consul.kvGet(key);
-    await kvs.declare(name, { key, value: wish, ...(policy && { adoptionPolicy: policy }) });
-    if (outcome === 'AlreadyExists') {
-      const stalled = await kvs.stalled(name, 'AlreadyExists');
-      expect(conditionsOf(stalled)['Ready']?.message).toContain(key);
-      expect(await world.consul.kvGet(key)).toEqual(before);
-      expect(await recordOf(name)).toBeUndefined();
+  ])(
+    '$policy, with the wish "$wish" where "what is there" stands: $outcome',
+    async ({ policy, wish, outcome }) => {
+      const name = `adopt-${policy ?? 'default'}-${wish.replaceAll(' ', '-')}`.toLowerCase();
+      const key = world.key(name);
+      await world.consul.kvPut(key, existing);
+      const before = await world.consul.kvGet(key);
+      await kvs.declare(name, { key, value: wish, ...(policy && { adoptionPolicy: policy }) });
+      if (outcome === 'AlreadyExists') {
+        const stalled = await kvs.stalled(name, 'AlreadyExists');
+        expect(conditionsOf(stalled)['Ready']?.message).toContain(key);
+        expect(await world.consul.kvGet(key)).toEqual(before);
+        expect(await recordOf(name)).toBeUndefined();
+        await kvs.remove(name);
+        expect(await world.consul.kvGet(key)).toEqual(before);
+        return;
+      }
+      await kvs.ready(name);
+      expect(await world.stored(name)).toEqual({ '': wish });
+      // What already equals the wish is taken as it is.
+      if (wish === existing) expect(await world.consul.kvGet(key)).toEqual(before);
+      expect((await kvs.event(name, 'Adopted')).type).toBe('Normal');
       await kvs.remove(name);
-      expect(await world.consul.kvGet(key)).toEqual(before);
-      return;
-    }
-    await kvs.ready(name);
-    expect(await world.stored(name)).toEqual({ '': wish });
-    // What already equals the wish is taken as it is.
-    if (wish === existing) expect(await world.consul.kvGet(key)).toEqual(before);
-    expect((await kvs.event(name, 'Adopted')).type).toBe('Normal');
-    await kvs.remove(name);
-    expect(await world.stored(name)).toEqual({});
-  });
+      expect(await world.stored(name)).toEqual({});
+    },
+  );
 
   test('IfEqual compares flags, too', async () => {
     const key = world.key('other-flags');
@@ -162,7 +172,9 @@ describe('adoptionPolicy', () => {
     await world.consul.kvPut(world.key('half/b'), 'theirs');
     await kvs.declare('half', { prefix: world.key('half/'), data: { a: '1', b: '2', c: '3' } });
     const stalled = await kvs.stalled('half', 'AlreadyExists');
-    expect(conditionsOf(stalled)['Ready']?.message).toContain(`adoptionPolicy IfEqual does not take them: ${world.key('half/b')}`);
+    expect(conditionsOf(stalled)['Ready']?.message).toContain(
+      `adoptionPolicy IfEqual does not take them: ${world.key('half/b')}`,
+    );
     expect(await world.stored('half/')).toEqual({ b: 'theirs' });
   });
 

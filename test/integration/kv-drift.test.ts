@@ -17,8 +17,16 @@ const FLAGS = 7;
 
 /** The outside edits, and what stands there then. */
 const edits = [
-  { edit: 'another value', make: (key: string) => world.consul.kvPut(key, 'edited', { flags: BigInt(FLAGS) }), left: { text: 'edited', flags: 7n } },
-  { edit: 'other flags', make: (key: string) => world.consul.kvPut(key, 'ours', { flags: 8n }), left: { text: 'ours', flags: 8n } },
+  {
+    edit: 'another value',
+    make: (key: string) => world.consul.kvPut(key, 'edited', { flags: BigInt(FLAGS) }),
+    left: { text: 'edited', flags: 7n },
+  },
+  {
+    edit: 'other flags',
+    make: (key: string) => world.consul.kvPut(key, 'ours', { flags: 8n }),
+    left: { text: 'ours', flags: 8n },
+  },
   { edit: 'a deletion', make: (key: string) => world.consul.kvDelete(key), left: undefined },
 ];
 const ours = { text: 'ours', flags: BigInt(FLAGS) };
@@ -58,7 +66,7 @@ describe.each(edits)('$edit', ({ edit, make, left }) => {
     await kvs.ready(name);
   });
 
-  test('is nobody\'s business under Ignore', async () => {
+  test("is nobody's business under Ignore", async () => {
     const { name, key } = await declared('Ignore');
     await make(key);
     await kvs.lookAgain(name);
@@ -69,14 +77,17 @@ describe.each(edits)('$edit', ({ edit, make, left }) => {
     expect(reasons).not.toContain('DriftCorrected');
   });
 
-  test.each(['Correct', 'Report', 'Ignore'])('does not stand in the way of a new wish under %s', async policy => {
-    const { name, key } = await declared(policy);
-    await make(key);
-    if (policy === 'Report') await kvs.drifted(name);
-    else await kvs.lookAgain(name);
-    await kvs.changeReady(name, { value: 'new' });
-    expect(await at(key)).toEqual({ text: 'new', flags: BigInt(FLAGS) });
-  });
+  test.each(['Correct', 'Report', 'Ignore'])(
+    'does not stand in the way of a new wish under %s',
+    async policy => {
+      const { name, key } = await declared(policy);
+      await make(key);
+      if (policy === 'Report') await kvs.drifted(name);
+      else await kvs.lookAgain(name);
+      await kvs.changeReady(name, { value: 'new' });
+      expect(await at(key)).toEqual({ text: 'new', flags: BigInt(FLAGS) });
+    },
+  );
 
   test('ends when the policy becomes Correct', async () => {
     const { name, key } = await declared('Report');
@@ -119,7 +130,10 @@ describe('drift in a tree', () => {
     const data = Object.fromEntries(names.map(name => [name, 'ours']));
     await kvs.declareReady('many', { prefix, data, driftPolicy: 'Report' });
     await world.consul.kvDelete(prefix, { recurse: true });
-    const all = names.slice(0, 10).map(name => prefix + name).join(', ');
+    const all = names
+      .slice(0, 10)
+      .map(name => prefix + name)
+      .join(', ');
     await expect
       .poll(async () => conditionsOf(await kvs.get('many'))['Drifted']?.message)
       .toBe(`changed in Consul from outside: ${all} and 2 more`);
@@ -158,7 +172,9 @@ describe.concurrent('what no blocking query covers', () => {
     expect(new Set(ways)).toEqual(new Set(['Watched', 'Swept']));
     for (const folder of folders) await world.consul.kvPut(`${folder}/x`, 'edited');
     for (const folder of folders) {
-      await expect.poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text, { timeout: 30_000 }).toBe('ours');
+      await expect
+        .poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text, { timeout: 30_000 })
+        .toBe('ours');
     }
     for (const n of folders.keys()) await kvs.remove(`folder-${n}`);
   });

@@ -30,19 +30,22 @@ async function putUnaddressable(key: string): Promise<void> {
 }
 
 describe('the first claim of an exclusive prefix', () => {
-  test.each(['Never', 'IfEqual'])('stops at strangers under %s, naming the first ten', async adoptionPolicy => {
-    const name = `first-${adoptionPolicy.toLowerCase()}`;
-    const strangers = Array.from({ length: 12 }, (_, n) => `${name}/s${String(n).padStart(2, '0')}`);
-    for (const path of strangers) await put(path);
-    await kvs.declare(name, exclusive(name, { adoptionPolicy }));
-    const { Ready } = conditionsOf(await kvs.stalled(name, 'AlreadyExists'));
-    const named = strangers.slice(0, 10).map(path => world.key(path));
-    expect(Ready?.message).toContain(`${named.join(', ')} and 2 more`);
-    expect(Object.keys(await world.stored(`${name}/`))).toHaveLength(12);
-    await world.consul.kvDelete(world.key(`${name}/`), { recurse: true });
-    await kvs.ready(name);
-    expect(await world.stored(`${name}/`)).toEqual({ ours: '1' });
-  });
+  test.each(['Never', 'IfEqual'])(
+    'stops at strangers under %s, naming the first ten',
+    async adoptionPolicy => {
+      const name = `first-${adoptionPolicy.toLowerCase()}`;
+      const strangers = Array.from({ length: 12 }, (_, n) => `${name}/s${String(n).padStart(2, '0')}`);
+      for (const path of strangers) await put(path);
+      await kvs.declare(name, exclusive(name, { adoptionPolicy }));
+      const { Ready } = conditionsOf(await kvs.stalled(name, 'AlreadyExists'));
+      const named = strangers.slice(0, 10).map(path => world.key(path));
+      expect(Ready?.message).toContain(`${named.join(', ')} and 2 more`);
+      expect(Object.keys(await world.stored(`${name}/`))).toHaveLength(12);
+      await world.consul.kvDelete(world.key(`${name}/`), { recurse: true });
+      await kvs.ready(name);
+      expect(await world.stored(`${name}/`)).toEqual({ ours: '1' });
+    },
+  );
 
   test('removes strangers under Always', async () => {
     for (const path of ['a', 'b/c', 'b/d/e']) await put(`first-always/${path}`);

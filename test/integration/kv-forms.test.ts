@@ -55,7 +55,11 @@ describe('a single value', () => {
 });
 
 describe.each([
-  { source: 'ConfigMap', ref: 'configMapKeyRef', write: (name: string, data: Data) => world.configMap(name, data) },
+  {
+    source: 'ConfigMap',
+    ref: 'configMapKeyRef',
+    write: (name: string, data: Data) => world.configMap(name, data),
+  },
   { source: 'Secret', ref: 'secretKeyRef', write: (name: string, data: Data) => world.secret(name, data) },
 ])('a value from a $source', ({ source, ref, write }) => {
   const named = (name: string) => `${name}-${source.toLowerCase()}`;
@@ -151,7 +155,11 @@ describe('a tree', () => {
   });
 
   test('takes later sources before earlier ones, data before all, and puts sub-paths between', async () => {
-    await world.configMap('base', { shared: 'base', base: 'b', top: 'base' }, { raw: bytes.toString('base64') });
+    await world.configMap(
+      'base',
+      { shared: 'base', base: 'b', top: 'base' },
+      { raw: bytes.toString('base64') },
+    );
     await world.configMap('over', { shared: 'over', over: 'o' });
     await world.secret('login', { user: 'u' });
     const sources = [
@@ -171,7 +179,13 @@ describe('a tree', () => {
       'auth/db/user': 'u',
     });
     await kvs.changeReady('order', { dataFrom: sources.slice(0, 2).toReversed(), data: null });
-    expect(await world.stored('order/')).toEqual({ shared: 'base', base: 'b', over: 'o', top: 'base', raw: bytes.toString() });
+    expect(await world.stored('order/')).toEqual({
+      shared: 'base',
+      base: 'b',
+      over: 'o',
+      top: 'base',
+      raw: bytes.toString(),
+    });
   });
 
   test('follows every one of its sources, each name to its end', async () => {
@@ -199,7 +213,9 @@ describe('a tree', () => {
   test('of 512 names in data and 512 in binaryData is whole', async () => {
     const names = Array.from({ length: 512 }, (_, n) => `n${n}`);
     const data = Object.fromEntries(names.map(name => [`text/${name}`, name]));
-    const binaryData = Object.fromEntries(names.map(name => [`bin/${name}`, Buffer.from(name).toString('base64')]));
+    const binaryData = Object.fromEntries(
+      names.map(name => [`bin/${name}`, Buffer.from(name).toString('base64')]),
+    );
     const ready = await kvs.declareReady('wide', { prefix: world.key('wide/'), data, binaryData });
     expect(ready['status'].keys).toBe(1024);
     expect(await world.stored('wide/text/')).toEqual(Object.fromEntries(names.map(name => [name, name])));

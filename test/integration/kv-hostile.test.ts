@@ -27,9 +27,10 @@ async function turns(): Promise<number> {
 
 describe('names from a ConfigMap', () => {
   const long = 'n'.repeat(253);
+  const folder = 'sub/'.repeat(60);
   const tree = (path: string, name: string) => ({
     prefix: world.key(`${path}/`),
-    dataFrom: [{ configMapRef: { name }, prefix: `${'sub/'.repeat(60)}` }],
+    dataFrom: [{ configMapRef: { name }, prefix: folder }],
   });
 
   test('that make too long a key with the sub-path stop the whole tree, and say which', async () => {
@@ -41,7 +42,7 @@ describe('names from a ConfigMap', () => {
     expect(await world.stored('long/')).toEqual({});
     await world.configMap('long', { fine: 'x' });
     await kvs.ready('long');
-    expect(await world.stored('long/')).toEqual({ [`${'sub/'.repeat(60)}fine`]: 'x' });
+    expect(await world.stored('long/')).toEqual({ [`${folder}fine`]: 'x' });
   });
 
   test('that come later leave the tree as it is', async () => {
@@ -49,7 +50,7 @@ describe('names from a ConfigMap', () => {
     await kvs.declareReady('later', tree('later', 'later'));
     await world.configMap('later', { fine: '2', [long]: 'x' });
     await kvs.stalled('later', 'InvalidSpec');
-    expect(await world.stored('later/')).toEqual({ [`${'sub/'.repeat(60)}fine`]: '1' });
+    expect(await world.stored('later/')).toEqual({ [`${folder}fine`]: '1' });
     await kvs.remove('later');
     expect(await world.stored('later/')).toEqual({});
   });
@@ -57,7 +58,10 @@ describe('names from a ConfigMap', () => {
   test('that begin with dots are only names', async () => {
     const data = { '.hidden': '1', 'a..b': '2', '-': '3', _: '4' };
     await world.configMap('dots', data);
-    await kvs.declareReady('dots', { prefix: world.key('dots/'), dataFrom: [{ configMapRef: { name: 'dots' } }] });
+    await kvs.declareReady('dots', {
+      prefix: world.key('dots/'),
+      dataFrom: [{ configMapRef: { name: 'dots' } }],
+    });
     expect(await world.stored('dots/')).toEqual(data);
   });
 });
@@ -70,11 +74,15 @@ describe('keys of every legal kind', () => {
     const prefix = world.key('legal/');
     await kvs.declareReady('legal', { prefix, data });
     const written = await world.consul.kvList(prefix);
-    expect(new Set([...written.values()].map(({ key, text }) => key === prefix + text))).toEqual(new Set([true]));
+    expect(new Set([...written.values()].map(({ key, text }) => key === prefix + text))).toEqual(
+      new Set([true]),
+    );
     expect(written.size).toBe(names.length);
     const edits = names.map(name => ({ KV: { Verb: 'set', Key: prefix + name, Value: '' } }));
     expect(await world.consul.txn(edits)).toMatchObject({ status: 200 });
-    await expect.poll(async () => [...(await world.consul.kvList(prefix)).values()].every(({ text }) => text !== '')).toBe(true);
+    await expect
+      .poll(async () => [...(await world.consul.kvList(prefix)).values()].every(({ text }) => text !== ''))
+      .toBe(true);
     await kvs.remove('legal');
     expect((await world.consul.kvList(prefix)).size).toBe(0);
   });
@@ -113,10 +121,16 @@ describe('100 bad resources', () => {
     await kvs.ready('good');
     expect(await world.stored('good')).toEqual({ '': 'x' });
     // Refused beside it or not, it is in at most a few transactions before it is through.
-    const tries = world.toConsul.requests.slice(seen).filter(request => isWritingTransaction(request) && request.body.includes(`"Key":"${world.key('good')}"`));
+    const tries = world.toConsul.requests
+      .slice(seen)
+      .filter(
+        request => isWritingTransaction(request) && request.body.includes(`"Key":"${world.key('good')}"`),
+      );
     expect(tries.length).toBeLessThanOrEqual(3);
     for (const [n, name] of bad.entries()) {
-      const reason = ['AlreadyExists', 'Conflict', 'SourceNotFound', 'TooLarge', 'InvalidSpec'][n % 5] as string;
+      const reason = ['AlreadyExists', 'Conflict', 'SourceNotFound', 'TooLarge', 'InvalidSpec'][
+        n % 5
+      ] as string;
       await (reason === 'SourceNotFound' ? kvs.waiting(name, reason) : kvs.stalled(name, reason));
     }
   });
@@ -150,7 +164,8 @@ test('a resource made again at once under the same name is another one, and ends
 
 test('a spec that changes faster than anybody can follow ends as it was last', async () => {
   await kvs.declareReady('fast', { prefix: world.key('fast/'), data: { a: '0' } });
-  for (let n = 1; n <= 20; n++) await kvs.change('fast', { data: { a: String(n), [`k${n}`]: 'x', [`k${n - 1}`]: null } });
+  for (let n = 1; n <= 20; n++)
+    await kvs.change('fast', { data: { a: String(n), [`k${n}`]: 'x', [`k${n - 1}`]: null } });
   await kvs.ready('fast');
   expect(await world.stored('fast/')).toEqual({ a: '20', k20: 'x' });
 });

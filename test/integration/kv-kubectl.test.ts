@@ -95,19 +95,31 @@ describe('kubectl', () => {
 
   test('get shows how each stands, and the category knows them all', async () => {
     await kvs.declareReady('fine', { prefix: world.key('fine/'), data: { a: '1', b: '2' } });
-    await kvs.declare('lost', { key: world.key('lost'), valueFrom: { configMapKeyRef: { name: 'nowhere', key: 'x' } } });
+    await kvs.declare('lost', {
+      key: world.key('lost'),
+      valueFrom: { configMapKeyRef: { name: 'nowhere', key: 'x' } },
+    });
     await kvs.waiting('lost', 'SourceNotFound');
     await kvs.declareReady('edited', { key: world.key('edited'), value: 'x', driftPolicy: 'Report' });
     await world.consul.kvDelete(world.key('edited'));
     await kvs.drifted('edited');
     const rows = await table('consulkv');
-    expect(rows['fine']).toMatchObject({ READY: 'True', REASON: 'Applied', PATH: world.key('fine/'), KEYS: '2', DRIFT: 'False' });
+    expect(rows['fine']).toMatchObject({
+      READY: 'True',
+      REASON: 'Applied',
+      PATH: world.key('fine/'),
+      KEYS: '2',
+      DRIFT: 'False',
+    });
     expect(rows['lost']).toMatchObject({ READY: 'False', REASON: 'SourceNotFound', PATH: world.key('lost') });
     expect(rows['edited']).toMatchObject({ READY: 'True', KEYS: '1', DRIFT: 'True' });
     const wide = await table('consulkv', '-o', 'wide');
     expect(wide['lost']?.['MESSAGE']).toBe('ConfigMap nowhere does not exist');
     const everywhere = await kubectl('get', 'consul', '-A', '--no-headers');
-    expect(everywhere.split('\n').map(line => line.split(/ +/).slice(0, 2))).toContainEqual([world.namespace, 'fine']);
+    expect(everywhere.split('\n').map(line => line.split(/ +/).slice(0, 2))).toContainEqual([
+      world.namespace,
+      'fine',
+    ]);
   });
 
   test('delete waits until the keys are gone', async () => {
@@ -127,6 +139,11 @@ describe('kubectl', () => {
   test('annotate asks for a look', async () => {
     await kvs.declareReady('asked', { key: world.key('asked'), value: 'x' });
     await kubectl('annotate', 'consulkv', 'asked', 'proconsul.dev/reconcile-at=now');
-    await kubectl('wait', '--for=jsonpath={.status.lastHandledReconcileAt}=now', 'consulkv/asked', '--timeout=30s');
+    await kubectl(
+      'wait',
+      '--for=jsonpath={.status.lastHandledReconcileAt}=now',
+      'consulkv/asked',
+      '--timeout=30s',
+    );
   });
 });

@@ -96,7 +96,7 @@ describe('two installs on one Consul', () => {
     try {
       await neighbour.startOperator();
       const theirs = new ConsulKvs(neighbour);
-      await theirs.declareReady('first', single('between', 'theirs'));
+      const first = await theirs.declareReady('first', single('between', 'theirs'));
       await kvs.declare('between', { ...single('between', 'ours'), adoptionPolicy: 'Always' });
       const { Ready } = conditionsOf(await kvs.stalled('between', 'Conflict'));
       expect(Ready?.message).toContain(`install ${neighbour.installId}`);
@@ -104,6 +104,9 @@ describe('two installs on one Consul', () => {
       await theirs.remove('first');
       await kvs.ready('between');
       expect(await world.stored('between')).toEqual({ '': 'ours' });
+      // Each under a key of its own: the same content has another hash.
+      const same = await kvs.changeReady('between', { value: 'theirs' });
+      expect(same['status'].hash).not.toBe(first['status'].hash);
     } finally {
       await neighbour.close();
     }

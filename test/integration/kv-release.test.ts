@@ -27,7 +27,12 @@ async function release(): Promise<Operator> {
 }
 
 const finalizersOf = async (name: string) => (await kvs.get(name)).metadata.finalizers ?? [];
-const onDelete = async () => new Set(Object.values(await world.records()).map(record => record.onDelete).filter(Boolean));
+const onDelete = async () =>
+  new Set(
+    Object.values(await world.records())
+      .map(record => record.onDelete)
+      .filter(Boolean),
+  );
 const ownKeys = () => world.consul.kvList(world.key());
 
 const names = ['single', 'tree', 'wide', 'kept'];
@@ -74,9 +79,14 @@ test('after a release, without an operator, everything can be deleted at once an
   const before = await world.consul.kvList();
   await kvs.remove('single');
   await world.kube.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: world.namespace } });
-  await eventually(async () => (await world.kube.get({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: world.namespace } })) === undefined, {
-    what: 'the namespace is gone',
-  });
+  await eventually(
+    async () =>
+      (await world.kube.get({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: world.namespace } })) ===
+      undefined,
+    {
+      what: 'the namespace is gone',
+    },
+  );
   const own = (all: Awaited<typeof before>) => [...all].filter(([key]) => key.includes(world.namespace));
   expect(own(await world.consul.kvList())).toEqual(own(before));
 });
@@ -91,9 +101,17 @@ test('and the next operator takes over what is declared again, under the same na
   await kvs.ready('renamed');
   expect(conditionsOf(await kvs.get('renamed'))['Ready']?.message).toBe('2 keys in Consul equal the spec');
   // Only what is declared has an owner; the keys of all are as they were.
-  await eventually(async () => expect(Object.keys(await world.records()).map(key => key.split('/').at(-1)).sort()).toEqual(['renamed', 'single']), {
-    what: 'the other records are dropped',
-  });
+  await eventually(
+    async () =>
+      expect(
+        Object.keys(await world.records())
+          .map(key => key.split('/').at(-1))
+          .sort(),
+      ).toEqual(['renamed', 'single']),
+    {
+      what: 'the other records are dropped',
+    },
+  );
   expect(await ownKeys()).toEqual(before);
   await kvs.remove('single');
   await kvs.remove('renamed');
@@ -105,10 +123,11 @@ test('and the next operator takes over what is declared again, under the same na
 test('release leaves the resources of namespaces alone that are none of its business', async () => {
   const neighbour = await World.create('kv-release-2');
   try {
-    await neighbour.startOperator();
+    const theirOperator = await neighbour.startOperator();
     const theirs = new ConsulKvs(neighbour);
     await theirs.declareReady('untouched', { key: neighbour.key('untouched'), value: 'x' });
-    await operator.stop();
+    // Running, it would put back what was taken off.
+    await Promise.all([operator.stop(), theirOperator.stop()]);
     await release();
     expect((await theirs.get('untouched')).metadata.finalizers).toEqual([FINALIZER]);
   } finally {

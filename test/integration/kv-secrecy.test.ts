@@ -34,7 +34,11 @@ afterAll(async () => {
 function formsOf(secret: string): string[] {
   const once = Buffer.from(secret);
   // Inside other bytes base64 looks otherwise at each of three offsets; its middle is enough to know it by.
-  const shifted = [0, 1, 2].map(by => Buffer.concat([Buffer.alloc(by), once]).toString('base64').slice(4, -4));
+  const shifted = [0, 1, 2].map(by =>
+    Buffer.concat([Buffer.alloc(by), once])
+      .toString('base64')
+      .slice(4, -4),
+  );
   return [secret, once.toString('hex'), encodeURIComponent(secret), ...shifted];
 }
 
@@ -52,7 +56,9 @@ async function everythingTold(): Promise<Record<string, string>> {
     records: JSON.stringify(await world.records()),
     logs: [...operator.strays, ...operator.logs.map(line => JSON.stringify(line))].join('\n'),
     metrics: await operator.metrics(),
-    probes: (await operator.probe('/readyz?verbose')).body.toString() + (await operator.probe('/livez?verbose')).body.toString(),
+    probes:
+      (await operator.probe('/readyz?verbose')).body.toString() +
+      (await operator.probe('/livez?verbose')).body.toString(),
     spans: JSON.stringify(receiver.spans),
   };
 }
@@ -63,14 +69,22 @@ test('a value from a Secret, and the token, are told nowhere, whatever becomes o
   // What goes well: created, changed, put back, taken over, reported, suspended, removed.
   await world.secret('login', { password: canary, [`other.${'x'.repeat(20)}`]: canary });
   await kvs.declareReady('single', { key: world.key('single'), valueFrom: password('login') });
-  await kvs.declareReady('tree', { prefix: world.key('tree/'), dataFrom: [{ secretRef: { name: 'login' } }], data: { plain: 'x' } });
+  await kvs.declareReady('tree', {
+    prefix: world.key('tree/'),
+    dataFrom: [{ secretRef: { name: 'login' } }],
+    data: { plain: 'x' },
+  });
   await world.secret('login', { password: `${canary} again` });
   await world.becomesStored('single', { '': `${canary} again` });
   await world.consul.kvPut(world.key('single'), 'edited');
   await world.becomesStored('single', { '': `${canary} again` });
   await world.consul.kvPut(world.key('adopted'), `${canary} again`);
   await kvs.declareReady('adopted', { key: world.key('adopted'), valueFrom: password('login') });
-  await kvs.declareReady('reported', { key: world.key('reported'), valueFrom: password('login'), driftPolicy: 'Report' });
+  await kvs.declareReady('reported', {
+    key: world.key('reported'),
+    valueFrom: password('login'),
+    driftPolicy: 'Report',
+  });
   await world.consul.kvPut(world.key('reported'), `${canary} edited`);
   await kvs.drifted('reported');
   await kvs.change('tree', { suspend: true, data: { plain: 'y' } });

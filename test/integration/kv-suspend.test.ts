@@ -74,15 +74,50 @@ describe('a suspended resource', () => {
     await kvs.change(name, { suspend: true });
     await kvs.suspended(name, true);
     await kvs.remove(name);
-    await expect.poll(async () => Object.keys(await world.records()).filter(key => key.endsWith(name))).toEqual([]);
+    await expect
+      .poll(async () => Object.keys(await world.records()).filter(key => key.endsWith(name)))
+      .toEqual([]);
     expect(await world.stored(name)).toEqual(left);
   });
 
-  test('that met an obstacle says so as always', async () => {
+  test('is not stalled by what it would meet, and meets it when resumed', async () => {
     await world.consul.kvPut(world.key('blocked'), 'theirs');
     await kvs.declare('blocked', { key: world.key('blocked'), value: 'ours', suspend: true });
+    await kvs.suspended('blocked', false);
     await kvs.lookAgain('blocked');
+    await kvs.suspended('blocked', false);
     expect(await world.stored('blocked')).toEqual({ '': 'theirs' });
+    await kvs.change('blocked', { suspend: false });
+    await kvs.stalled('blocked', 'AlreadyExists');
+  });
+
+  test('does not wait for a source before it is resumed', async () => {
+    const valueFrom = { configMapKeyRef: { name: 'nowhere', key: 'x' } };
+    await kvs.declare('sourceless', { key: world.key('sourceless'), valueFrom, suspend: true });
+    const { Ready } = conditionsOf(await kvs.suspended('sourceless', false));
+    expect(Ready?.message).toBe('suspended: ConfigMap nowhere does not exist');
+    await kvs.change('sourceless', { suspend: false });
+    await kvs.waiting('sourceless', 'SourceNotFound');
+  });
+
+  test('is Ready though nobody owns the key yet, if what stands there equals the spec', async () => {
+    const key = world.key('unowned');
+    await world.consul.kvPut(key, 'same');
+    await kvs.declare('unowned', { key, value: 'same', suspend: true });
+    await kvs.suspended('unowned', true);
+    expect(Object.keys(await world.records()).filter(record => record.endsWith('/unowned'))).toEqual([]);
+    await kvs.changeReady('unowned', { suspend: false });
+    await kvs.event('unowned', 'Adopted');
+  });
+
+  test('stays Ready when only its policies change, which it takes up when resumed', async () => {
+    await kvs.declareReady('policies', { key: world.key('policies'), value: 'x' });
+    await kvs.change('policies', { suspend: true, deletionPolicy: 'Retain' });
+    const suspended = await kvs.suspended('policies', true);
+    // Until the record says Retain the finalizer stays.
+    expect(suspended.metadata.finalizers).toEqual(['proconsul.dev/finalizer']);
+    const resumed = await kvs.changeReady('policies', { suspend: false });
+    expect(resumed.metadata.finalizers).toBeUndefined();
   });
 });
 
@@ -94,7 +129,9 @@ describe('the annotation reconcile-at', () => {
     const requests = world.toConsul.requests.length;
     await kvs.lookAgain('asked');
     const looks = world.toConsul.requests.slice(requests);
-    expect(looks.some(request => request.method === 'PUT' && request.body.includes(`"Key":"${key}"`))).toBe(true);
+    expect(looks.some(request => request.method === 'PUT' && request.body.includes(`"Key":"${key}"`))).toBe(
+      true,
+    );
     expect(looks.filter(isConsulWrite)).toEqual([]);
     expect(await world.consul.kvGet(key)).toEqual(before);
   });

@@ -23,7 +23,9 @@ const MAX_VALUE_BYTES = 350_000;
 
 /** The transactions of this test that write something below the path. */
 const transactions = (path: string) =>
-  world.toConsul.requests.slice(seen).filter(request => isWritingTransaction(request) && request.body.includes(`"Key":"${world.key(path)}`));
+  world.toConsul.requests
+    .slice(seen)
+    .filter(request => isWritingTransaction(request) && request.body.includes(`"Key":"${world.key(path)}`));
 const entries = (count: number, name: string, value = 'x') =>
   Object.fromEntries(Array.from({ length: count }, (_, n) => [`${name}${n}`, value]));
 const messageOf = async (name: string) => conditionsOf(await kvs.get(name))['Ready']?.message;
@@ -37,7 +39,12 @@ describe('all changes of one resource', () => {
     expect(transactionVerbs(create!)).toEqual(['cas', 'cas', 'cas', 'cas']);
     expect(transactionVerbs(change!)).toEqual(['cas', 'cas', 'cas', 'delete-cas']);
     await kvs.remove('whole');
-    expect(transactionVerbs(transactions('whole/')[2]!)).toEqual(['delete-cas', 'delete-cas', 'delete-cas', 'delete-cas']);
+    expect(transactionVerbs(transactions('whole/')[2]!)).toEqual([
+      'delete-cas',
+      'delete-cas',
+      'delete-cas',
+      'delete-cas',
+    ]);
   });
 
   test('are two operations for a new resource of one key', async () => {
@@ -94,7 +101,10 @@ describe('atomic', () => {
 
   test('takes 350,000 bytes of keys and values, and not one more', async () => {
     const room = MAX_VALUE_BYTES - 2 * world.key('bytes/a').length;
-    const halves = (bytes: number) => ({ a: 'x'.repeat(Math.floor(bytes / 2)), b: 'x'.repeat(Math.ceil(bytes / 2)) });
+    const halves = (bytes: number) => ({
+      a: 'x'.repeat(Math.floor(bytes / 2)),
+      b: 'x'.repeat(Math.ceil(bytes / 2)),
+    });
     await world.configMap('bytes', halves(room + 1));
     const dataFrom = [{ configMapRef: { name: 'bytes' } }];
     await kvs.declare('bytes', { prefix: world.key('bytes/'), atomic: true, dataFrom });
@@ -124,7 +134,10 @@ describe('a value from a ConfigMap', () => {
   });
 
   test('counts bytes, not characters', async () => {
-    await world.configMap('wide', { value: 'é'.repeat(MAX_VALUE_BYTES / 2), more: 'é'.repeat(MAX_VALUE_BYTES / 2 + 1) });
+    await world.configMap('wide', {
+      value: 'é'.repeat(MAX_VALUE_BYTES / 2),
+      more: 'é'.repeat(MAX_VALUE_BYTES / 2 + 1),
+    });
     const from = (key: string) => ({ configMapKeyRef: { name: 'wide', key } });
     await kvs.declareReady('wide', { key: world.key('wide'), valueFrom: from('value') });
     await kvs.change('wide', { valueFrom: from('more') });
@@ -135,7 +148,9 @@ describe('a value from a ConfigMap', () => {
 describe('a tree of 1,500 names', () => {
   const sources = ['one', 'two', 'three'];
   const fill = (set: string) =>
-    Promise.all(sources.map(source => world.configMap(`${set}-${source}`, entries(500, `${set}-${source}-`, set))));
+    Promise.all(
+      sources.map(source => world.configMap(`${set}-${source}`, entries(500, `${set}-${source}-`, set))),
+    );
   const spec = (set: string) => ({
     prefix: world.key('big/'),
     dataFrom: sources.map(source => ({ configMapRef: { name: `${set}-${source}` } })),
@@ -143,7 +158,10 @@ describe('a tree of 1,500 names', () => {
   /** How many names of each set a reader finds, at one moment. */
   const count = async () => {
     const values = Object.values(await world.stored('big/'));
-    return { old: values.filter(value => value === 'old').length, next: values.filter(value => value === 'next').length };
+    return {
+      old: values.filter(value => value === 'old').length,
+      next: values.filter(value => value === 'next').length,
+    };
   };
 
   test('is written whole, exchanged without a name missing in between, and removed', async () => {

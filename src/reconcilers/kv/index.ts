@@ -95,12 +95,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const record = unsure ? await ledgerSync.refreshRecord(subject.ref) : ledger.record(subject.ref);
     const listed = record === undefined ? new Map<string, string>() : listedNames(record);
     this.#track(subject.ref, desired, listed);
-    if (desire === undefined || desired !== undefined)
-      await this.#look(subject.ref, desired, listed, fresh, signal);
+    // A wish that is not known, or not possible, is not compared with anything.
+    const compares = desire === undefined || desired !== undefined;
+    if (compares) await this.#look(subject.ref, desired, listed, fresh, signal);
     const strangers = desired === undefined ? [] : await this.#strangers(desired, listed, signal);
     await this.#refreshClaims(desired, listed, strangers);
     const wishes = this.#wishes(desired);
-    const seen = this.#snapshot(subject.ref, listed);
+    const seen = compares ? this.#snapshot(subject.ref, listed) : new Map<string, Seen>();
     const { claims } = ledger;
     const facts: ObservedKv = {
       record,

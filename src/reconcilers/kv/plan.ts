@@ -109,20 +109,24 @@ export function planKv(
   if (nothingToOwn && observed.record === undefined) return { kind: 'noop', drifted };
   const settled = observed.record !== undefined && isSameHead(head, observed.record.head);
   if (changes.length === 0 && settled) return { kind: 'noop', drifted };
-  const adopts =
-    changes.some(change => change.cause === 'adopt') ||
-    (desired.exclusive !== undefined && observed.record?.head.exclusive !== desired.exclusive);
-  const touched = changes.filter(change => change.write.verb !== 'check').length;
-  if (desired.atomic && touched > ATOMIC_MAX_KEYS) {
-    const message = `the change touches ${touched} keys; atomic allows ${ATOMIC_MAX_KEYS}. Change the tree in smaller steps or without atomic`;
+  if (desired.atomic && changes.length > ATOMIC_MAX_KEYS) {
+    const message = `the change touches ${changes.length} keys; atomic allows ${ATOMIC_MAX_KEYS}. Change the tree in smaller steps or without atomic`;
     return { kind: 'refuse', reason: 'TooLarge', message };
   }
-  if (adopts && !observed.claims.complete) {
-    const message =
-      'the ACL token may not read all of proconsul/, so nothing that exists can be taken over: add key_prefix "proconsul/" { policy = "read" }';
-    return { kind: 'refuse', reason: 'ConsulDenied', message };
-  }
+  if (!observed.claims.complete && takesUnowned(changes, desired, observed)) return claimsHidden();
   return { kind: 'change', changes, head, atomic: desired.atomic, drifted };
+}
+
+/** Whether something changes hands that somebody might own whose claims are not shown to us. */
+function takesUnowned(changes: readonly NameChange[], desired: DesiredKv, { record }: ObservedKv): boolean {
+  const claimsPrefix = desired.exclusive !== undefined && record?.head.exclusive !== desired.exclusive;
+  return claimsPrefix || changes.some(({ cause }) => cause === 'adopt' || cause === 'stranger');
+}
+
+function claimsHidden(): KvPlan {
+  const rule = 'key_prefix "proconsul/" { policy = "read" }';
+  const message = `the ACL token may not read all of proconsul/, so nothing that exists can be taken over or removed: add ${rule}`;
+  return { kind: 'refuse', reason: 'ConsulDenied', message };
 }
 
 /** Towards nothing: what the record lists goes, and the record with it. Under Retain only the record. */
