@@ -1,6 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-const servers = { globalSetup: ['test/support/global-sandbox.ts'], testTimeout: 120_000, hookTimeout: 120_000 };
+const servers = {
+  globalSetup: ['test/support/global-sandbox.ts'],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 30_000 } },
+};
 
 /** One project a layer (see docs/testing in CONTRIBUTING.md): the first and last need no server. */
 export default defineConfig({
@@ -9,9 +14,15 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { extends: true, test: { name: 'packaging', include: ['test/packaging/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: 'packaging', include: ['test/packaging/**/*.test.ts'], testTimeout: 60_000 },
+      },
       { extends: true, test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...servers } },
-      { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...servers } },
+      {
+        extends: true,
+        test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...servers },
+      },
       { extends: true, test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], ...servers } },
     ],
     coverage: { provider: 'v8', include: ['src/**'] },

@@ -12,8 +12,13 @@ import { renderTable, rowOf, type Row } from './demo/table.ts';
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts';
 
 const REFRESH_MS = 500;
-const READY_WITHIN_MS = 60_000;
-const { once } = parseArgs({ options: { once: { type: 'boolean', default: false } } }).values;
+const { once, timeout } = parseArgs({
+  options: {
+    once: { type: 'boolean', default: false },
+    /** Seconds that the samples have to become Ready. */
+    timeout: { type: 'string', default: '60' },
+  },
+}).values;
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
 
@@ -54,7 +59,7 @@ async function applyEverything(client: KubeClient): Promise<ReadonlySet<string>>
 }
 
 async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>): Promise<void> {
-  const deadline = performance.now() + READY_WITHIN_MS;
+  const deadline = performance.now() + Number(timeout) * 1000;
   for (;;) {
     const rows = (await listResources(client, stop.signal)).map(rowOf);
     const late = rows.filter(({ name, ready }) => samples.has(name) && ready !== 'True');
@@ -62,8 +67,7 @@ async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>):
       say(renderTable(rows));
       return;
     }
-    if (performance.now() > deadline)
-      throw new Error(`not Ready after ${READY_WITHIN_MS / 1000} s:\n${explain(late)}`);
+    if (performance.now() > deadline) throw new Error(`not Ready after ${timeout} s:\n${explain(late)}`);
     await pause(REFRESH_MS / 5);
   }
 }

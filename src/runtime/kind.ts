@@ -22,6 +22,8 @@ export type KindPlan<Change> =
       readonly drifted: readonly string[];
       /** What would be written, for a suspended resource: names, never values. */
       readonly summary: string;
+      /** Consul equals the spec already: the change is one of the owner record alone. */
+      readonly equal: boolean;
     }
   /** Something is needed that is not there yet. */
   | { readonly kind: 'wait'; readonly reason: string; readonly message: string }

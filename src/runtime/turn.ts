@@ -358,12 +358,13 @@ class TurnState<Raw extends StoredObject> {
   }
 }
 
-/** Not Ready, and nothing to be done about it before the user resumes; an obstacle is told, but does not stall. */
+/** Nothing is done about it before the user resumes. Ready if Consul equals the spec; an obstacle does not stall. */
 function suspended<Change>(plan: Exclude<KindPlan<Change>, { kind: 'noop' }>, report: Report): Ending {
   const reason = 'Suspended';
-  return plan.kind === 'change'
-    ? { kind: 'withheld', reason, message: `suspended: would ${plan.summary}`, report }
-    : { kind: 'withheld', reason, message: `suspended: ${plan.message}`, report: undefined };
+  if (plan.kind !== 'change')
+    return { kind: 'withheld', reason, message: `suspended: ${plan.message}`, report: undefined };
+  if (plan.equal) return { kind: 'converged', report, drifted: plan.drifted, applied: undefined };
+  return { kind: 'withheld', reason, message: `suspended: would ${plan.summary}`, report };
 }
 
 /** What repeating cannot help is a state, not a failure; a dry run is one, too: it is refused at the choke point. */

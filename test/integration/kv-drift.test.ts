@@ -157,7 +157,7 @@ describe.concurrent('what no blocking query covers', () => {
     const ready = await kvs.declareReady('rootless', { key, value: 'ours' });
     expect(ready['status'].effective.drift).toBe('Swept');
     await world.consul.kvPut(key, 'edited');
-    await expect.poll(async () => (await world.consul.kvGet(key))?.text, { timeout: 30_000 }).toBe('ours');
+    await expect.poll(async () => (await world.consul.kvGet(key))?.text).toBe('ours');
     await kvs.remove('rootless');
     expect(await world.consul.kvGet(key)).toBeUndefined();
   });
@@ -172,9 +172,7 @@ describe.concurrent('what no blocking query covers', () => {
     expect(new Set(ways)).toEqual(new Set(['Watched', 'Swept']));
     for (const folder of folders) await world.consul.kvPut(`${folder}/x`, 'edited');
     for (const folder of folders) {
-      await expect
-        .poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text, { timeout: 30_000 })
-        .toBe('ours');
+      await expect.poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text).toBe('ours');
     }
     for (const n of folders.keys()) await kvs.remove(`folder-${n}`);
   });

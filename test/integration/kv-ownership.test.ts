@@ -78,7 +78,7 @@ describe('two resources that declare one key', () => {
     const left = new Set(names);
     while (left.size > 0) {
       const winner = await expect
-        .poll(async () => (await world.stored('race'))[''], { timeout: 10_000 })
+        .poll(async () => (await world.stored('race'))[''])
         .toSatisfy(value => left.has(value))
         .then(async () => (await world.stored('race'))[''] as string);
       await kvs.ready(winner);

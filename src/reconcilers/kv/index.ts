@@ -97,7 +97,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     this.#track(subject.ref, desired, listed);
     // A wish that is not known, or not possible, is not compared with anything.
     const compares = desire === undefined || desired !== undefined;
-    if (compares) await this.#look(subject.ref, desired, listed, fresh, signal);
+    if (compares) await this.#look(subject, desired, listed, fresh, signal);
     const strangers = desired === undefined ? [] : await this.#strangers(desired, listed, signal);
     await this.#refreshClaims(desired, listed, strangers);
     const wishes = this.#wishes(desired);
@@ -119,7 +119,9 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const plan = subject.deleting
       ? planDeletion(facts, subject.onDelete ?? facts.record?.head.onDelete ?? 'Retain')
       : this.#planTowards(subject, desire, wishes, facts);
-    return plan.kind === 'change' ? { ...plan, change: plan, summary: summarize(plan.changes) } : plan;
+    if (plan.kind !== 'change') return plan;
+    const equal = plan.changes.every(({ write }) => write.verb === 'none' || write.verb === 'check');
+    return { ...plan, change: plan, summary: summarize(plan.changes), equal };
   }
 
   async apply(subject: KvSubject, change: KvChanges, observed: KvObservation): Promise<Receipt> {
@@ -213,7 +215,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
 
   /** Reads what must be known before planning, and nothing that the transaction itself can find out. */
   async #look(
-    ref: ResourceRef,
+    { ref, resource }: KvSubject,
     desired: DesiredKv | undefined,
     listed: ReadonlyMap<string, string>,
     fresh: boolean,
@@ -223,7 +225,9 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const names = [...mirror.trackedBy(ref)];
     const unknown = names.filter(name => mirror.seen(name) === undefined);
     const isSmall = names.length <= OPTIMISTIC_NAMES && valueBytes(desired) <= OPTIMISTIC_BYTES;
-    const careful = desired?.exclusive !== undefined || !isSmall;
+    // What is suspended is not tried, so only looking tells.
+    const suspended = resource?.spec.suspend === true;
+    const careful = suspended || desired?.exclusive !== undefined || !isSmall;
     const toRead = fresh ? names : unknown.filter(name => careful || listed.has(name));
     if (toRead.length === 0) return;
     const begunAt = mirror.beginRead();
