@@ -2,7 +2,7 @@ import { CLAIMS_KEY, type UnitOutcome, type WriteOperation, type WriteUnit } fro
 import type { GroupCommit } from './group-commit.ts';
 import type { Tenure } from './tenure.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
-import { keyProblem } from '../core/keys.ts';
+import { keyProblem, pathProblem } from '../core/keys.ts';
 import { describeResource } from '../core/resource.ts';
 
 /** Whether a namespace may write a key. The place that ConsulTenancy fills; until then all is granted. */
@@ -79,6 +79,7 @@ export class WriteGate {
 }
 
 function isOwnRecord(key: string, installId: string): boolean {
+  if (pathProblem(key) !== undefined) return false;
   return (
     key === CLAIMS_KEY ||
     key === `proconsul-private/${installId}` ||

@@ -19,6 +19,14 @@ const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|[\ufffc\ufffd]/u;
  * The same rules stand in the CRD as CEL; this one is asked again before every write.
  */
 export function keyProblem(key: string): string | undefined {
+  const reserved = RESERVED_PREFIXES.find(prefix => `${key}/`.startsWith(prefix));
+  const problem = pathProblem(key);
+  if (problem !== undefined || reserved === undefined) return problem;
+  return `is under ${reserved}, which belongs to the operator`;
+}
+
+/** Why a key could not be addressed safely, whoever it belongs to. */
+export function pathProblem(key: string): string | undefined {
   if (key === '') return 'is empty';
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) return `is longer than ${MAX_KEY_BYTES} bytes`;
   if (UNPRINTABLE.test(key)) return 'has a control, bidi or otherwise unprintable character';
@@ -30,8 +38,7 @@ export function keyProblem(key: string): string | undefined {
     if (segment === '') return 'has an empty segment';
     if (segment === '.' || segment === '..') return `has the segment ${segment}`;
   }
-  const reserved = RESERVED_PREFIXES.find(prefix => `${key}/`.startsWith(prefix));
-  return reserved === undefined ? undefined : `is under ${reserved}, which belongs to the operator`;
+  return undefined;
 }
 
 /** The same for the prefix of a tree: a key's rules, with one `/` at its end. */

@@ -37,6 +37,8 @@ import { countConditions, countTurn } from './turn-metrics.ts';
 
 const CONTROLLER = 'consulkv';
 const CONCURRENT_TURNS = 128;
+/** Events are best effort: those not sent by then are dropped, within the step's budget, and the exit stays clean. */
+const FLUSH_EVENTS_MS = 700;
 /** A turn that has not ended by then is a defect that a restart may help. */
 const STUCK_MS = 180_000;
 
@@ -261,6 +263,11 @@ export function startOperator(options: OperatorOptions): Operator {
       stopping.abort();
       await workers?.drain(budget);
     },
-    flush: budget => events.flush(budget),
+    async flush(budget) {
+      const enough = new AbortController();
+      const cancel = clock.after(FLUSH_EVENTS_MS, () => enough.abort());
+      await events.flush(AbortSignal.any([budget, enough.signal]));
+      cancel();
+    },
   };
 }

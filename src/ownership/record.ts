@@ -1,4 +1,5 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import { parseJson } from '../core/json.ts';
 import { keyProblem, prefixProblem } from '../core/keys.ts';
 import type { ResourceRef } from '../core/resource.ts';
 
@@ -125,7 +126,7 @@ type Body = Readonly<Record<string, unknown>>;
 
 function parseBody(value: Buffer): Body {
   try {
-    const body: unknown = JSON.parse(value.toString());
+    const body = parseJson(value.toString());
     return typeof body === 'object' && body !== null ? (body as Body) : {};
   } catch {
     return {};

@@ -58,7 +58,7 @@ describe.concurrent('kill -9 at every write', { timeout: 600_000 }, () => {
       toPolicy('Retain'),
       toPolicy('Delete'),
       { ...toPolicy('Retain'), undisturbed: true },
-      stage.deletion(),
+      stage.deletion({ kept: 'kept' }),
     ];
     await rehearse(stage, steps, ['unsent', 'unanswered']);
   });
@@ -86,7 +86,8 @@ interface Stage {
   readonly kvs: ConsulKvs;
   /** Settled once the resource is Ready. */
   step(name: string, make: (kvs: ConsulKvs) => Promise<unknown>): Step;
-  deletion(): Step;
+  /** Settled once the resource and its record are gone, and Consul holds what it is to leave. */
+  deletion(left?: Readonly<Record<string, string>>): Step;
 }
 
 async function setUp({ onTestFinished }: TestContext, topic: string): Promise<Stage> {
@@ -98,10 +99,14 @@ async function setUp({ onTestFinished }: TestContext, topic: string): Promise<St
     world,
     kvs,
     step: (name, make) => ({ name, make: () => make(kvs), settled: () => kvs.ready(NAME) }),
-    deletion: () => ({
+    deletion: (left = {}) => ({
       name: 'delete',
       make: () => world.kube.delete(kvs.object(NAME)),
-      settled: () => kvs.gone(NAME).then(() => eventually(noRecord, { what: 'no record is left' })),
+      settled: async () => {
+        await kvs.gone(NAME);
+        await eventually(noRecord, { what: 'no record is left' });
+        await world.becomesStored('', left);
+      },
     }),
   };
 }

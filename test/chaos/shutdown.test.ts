@@ -3,7 +3,7 @@ import { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { Operator } from '../support/operator.ts';
-import { isConsulWrite, isWritingTransaction } from '../support/traffic.ts';
+import { isConsulWrite, isEventWrite, isWritingTransaction } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 /** Torture row 25. */
@@ -63,6 +63,14 @@ test('SIGTERM with many changes under way: nothing is half done, and the next st
     .map(({ body }) => body)
     .join();
   for (const key of recorded) expect(written).not.toContain(`"${key}"`);
+});
+
+test('SIGTERM while the API server takes no Events: they are dropped, and the exit is clean all the same', async () => {
+  const events = world.toKube.when(isEventWrite, { kind: 'hang' });
+  await kvs.declareReady('untold', { key: world.key('untold'), value: 'declared' });
+  await eventually(() => events.hits.length > 0, { what: 'an Event under way' });
+
+  expect(await operator.stop()).toEqual({ code: 0, signal: null });
 });
 
 test('SIGTERM while Consul hangs: the process ends within what Kubernetes grants', {

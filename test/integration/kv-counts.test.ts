@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { conditionsOf, ConsulKvs, turnsOf } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
 import { KubeApi, type KubeObject } from '../support/kube-api.ts';
 import type { Operator } from '../support/operator.ts';
-import { parsePrometheusText } from '../support/prometheus-text.ts';
 import {
   isConsulWrite,
   isKubernetesWrite,
@@ -85,12 +84,6 @@ async function allGone(): Promise<void> {
   });
 }
 
-/** Turns the operator has made, of whatever outcome. */
-async function turns(): Promise<number> {
-  const family = parsePrometheusText(await operator.metrics()).get('controller_runtime_reconcile_total');
-  return (family?.samples ?? []).reduce((sum, { value }) => sum + value, 0);
-}
-
 /** What was sent to either server from now on. */
 function startCounting() {
   const [kube, consul] = [world.toKube.requests.length, world.toConsul.requests.length];
@@ -133,7 +126,7 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
     const consul = await world.consul.kvList(world.key());
     const count = startCounting();
     operator = await world.startOperator();
-    await eventually(async () => (await turns()) >= RESOURCES, {
+    await eventually(async () => (await turnsOf(operator)) >= RESOURCES, {
       what: 'every resource was looked at',
       timeoutMs: 90_000,
     });
@@ -145,18 +138,18 @@ describe('1,000 resources', { timeout: 300_000 }, () => {
 
   test('are one transaction away from where they should be, when one of them was edited', async () => {
     operator = await world.startOperator();
-    await eventually(async () => (await turns()) >= RESOURCES, {
+    await eventually(async () => (await turnsOf(operator)) >= RESOURCES, {
       what: 'every resource was looked at',
       timeoutMs: 90_000,
     });
     const count = startCounting();
-    const looked = await turns();
+    const looked = await turnsOf(operator);
     await world.consul.kvPut(world.key('many/500'), 'edited');
     await world.becomesStored('many/500', { '': everyKey['500'] as string });
     await kvs.event(nameOf(500), 'DriftCorrected');
     expect(count.writingTransactions).toBe(1);
     // The others were not even looked at.
-    expect((await turns()) - looked).toBeLessThan(5);
+    expect((await turnsOf(operator)) - looked).toBeLessThan(5);
   });
 
   test('need no more connections than a few', () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
 import { isWritingTransaction } from '../support/traffic.ts';
@@ -13,6 +13,11 @@ beforeAll(async () => {
   world = await World.create('kv-own');
   kvs = new ConsulKvs(world);
   await world.startOperator();
+});
+
+afterEach(() => {
+  world.toKube.heal();
+  world.toConsul.heal();
 });
 
 afterAll(async () => world.close());

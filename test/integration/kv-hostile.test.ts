@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { conditionsOf, ConsulKvs, turnsOf } from '../support/consulkv.ts';
 import type { Operator } from '../support/operator.ts';
-import { parsePrometheusText } from '../support/prometheus-text.ts';
 import { isTransaction, isWritingTransaction } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 import { GOOD_KEYS } from '../unit/api/consulkv-keys.ts';
@@ -19,11 +18,6 @@ beforeAll(async () => {
 afterAll(async () => world.close());
 
 const messageOf = async (name: string) => conditionsOf(await kvs.get(name))['Ready']?.message;
-
-async function turns(): Promise<number> {
-  const family = parsePrometheusText(await operator.metrics()).get('controller_runtime_reconcile_total');
-  return (family?.samples ?? []).reduce((sum, { value }) => sum + value, 0);
-}
 
 describe('names from a ConfigMap', () => {
   const long = 'n'.repeat(253);
@@ -136,12 +130,12 @@ describe('100 bad resources', () => {
   });
 
   test('that have been told so cost nothing more, while a good one goes through in one turn', async () => {
-    const [looked, seen] = [await turns(), world.toConsul.requests.length];
+    const [looked, seen] = [await turnsOf(operator), world.toConsul.requests.length];
     await kvs.declareReady('alone', { key: world.key('alone'), value: 'x' });
     await kvs.changeReady('alone', { value: 'y' });
     expect(world.toConsul.requests.slice(seen).filter(isTransaction)).toHaveLength(2);
     // Two for the changes, and one for the finalizer that the first of them added.
-    expect((await turns()) - looked).toBeLessThanOrEqual(3);
+    expect((await turnsOf(operator)) - looked).toBeLessThanOrEqual(3);
   });
 
   test('go as quickly as they came', async () => {

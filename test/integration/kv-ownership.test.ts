@@ -101,6 +101,18 @@ describe('two installs on one Consul', () => {
       const { Ready } = conditionsOf(await kvs.stalled('between', 'Conflict'));
       expect(Ready?.message).toContain(`install ${neighbour.installId}`);
       expect(await world.stored('between')).toEqual({ '': 'theirs' });
+      // Nor does a prefix become ours below which something of theirs stands.
+      await theirs.declareReady('inner', single('enclosed/inner', 'theirs'));
+      await kvs.declare('around', {
+        ...tree('enclosed', { a: '1' }),
+        exclusive: true,
+        adoptionPolicy: 'Always',
+      });
+      const around = conditionsOf(await kvs.stalled('around', 'Conflict'));
+      expect(around['Ready']?.message).toContain(`install ${neighbour.installId}`);
+      await theirs.remove('inner');
+      await kvs.ready('around');
+      expect(await world.stored('enclosed/')).toEqual({ a: '1' });
       await theirs.remove('first');
       await kvs.ready('between');
       expect(await world.stored('between')).toEqual({ '': 'ours' });

@@ -1,18 +1,26 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { conditionsOf, ConsulKvs, turnsOf } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubeObject } from '../support/kube-api.ts';
-import { isWritingTransaction } from '../support/traffic.ts';
+import type { Operator } from '../support/operator.ts';
+import { isKubernetesWrite, isWritingTransaction } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 let world: World;
 let kvs: ConsulKvs;
+let operator: Operator;
 
 beforeAll(async () => {
   world = await World.create('kv-status');
   kvs = new ConsulKvs(world);
-  await world.startOperator();
+  // Nobody collects there: traces are made all the same, and what they leave in a status is tested here.
+  operator = await world.startOperator({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' });
+});
+
+afterEach(() => {
+  world.toKube.heal();
+  world.toConsul.heal();
 });
 
 afterAll(async () => world.close());
@@ -128,6 +136,18 @@ describe('the other fields', () => {
     await untilTheSecondAfter(before['status'].lastAppliedTime);
     const after = await kvs.lookAgain('unmoved');
     expect(after['status'].lastAppliedTime).toBe(before['status'].lastAppliedTime);
+  });
+
+  test('name the trace of the turn that wrote them, which is never a reason to write', async () => {
+    await world.configMap('quiet', { x: '1' });
+    const valueFrom = { configMapKeyRef: { name: 'quiet', key: 'x' } };
+    const before = await kvs.declareReady('quiet', { key: world.key('quiet'), valueFrom });
+    expect(before['status'].lastTraceID).toMatch(/^[0-9a-f]{32}$/);
+    const [looked, writes] = [await turnsOf(operator), world.toKube.count(isKubernetesWrite)];
+    await world.configMap('quiet', { x: '1', y: 'of no interest' });
+    await eventually(async () => (await turnsOf(operator)) > looked, { what: 'another turn' });
+    expect(world.toKube.count(isKubernetesWrite)).toBe(writes);
+    expect((await kvs.get('quiet'))['status']).toEqual(before['status']);
   });
 
   test('are taken back when somebody else writes them', async () => {

@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import { eventually } from './eventually.ts';
 import type { KubeObject } from './kube-api.ts';
+import type { Operator } from './operator.ts';
+import { parsePrometheusText } from './prometheus-text.ts';
 import { unique, type World } from './world.ts';
 
 type Spec = Readonly<Record<string, unknown>>;
@@ -144,6 +146,12 @@ export class ConsulKvs {
     const told = async () => (await this.events(name)).find(event => event.reason === reason) ?? false;
     return (await eventually(told, { what: `an Event ${reason} of ${name}` })) as Event;
   }
+}
+
+/** Turns an operator has made so far, however they ended. */
+export async function turnsOf(operator: Operator): Promise<number> {
+  const family = parsePrometheusText(await operator.metrics()).get('controller_runtime_reconcile_total');
+  return (family?.samples ?? []).reduce((sum, { value }) => sum + value, 0);
 }
 
 export function conditionsOf(object: KubeObject): Readonly<Record<string, Condition>> {

@@ -144,7 +144,7 @@ test('every unit ends once, is written as a whole or not at all, and is told the
         expect(clock.timerCount).toBe(0);
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 }, 60_000);
 

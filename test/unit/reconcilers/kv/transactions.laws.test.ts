@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { consulError } from '../../../../src/consul/errors.ts';
 import { parseSessionId } from '../../../../src/consul/types.ts';
+import { parseJson } from '../../../../src/core/json.ts';
 import type { ResourceRef } from '../../../../src/core/resource.ts';
 import { listedNames, shardKey } from '../../../../src/ownership/record.ts';
 import { crashed, type KvProcess } from '../../../support/kv-process.ts';
@@ -210,7 +211,7 @@ function expectLawful(ref: ResourceRef, { operations, bytes }: ModelTransaction)
 
 function namesListedBy({ Key, Verb, Value }: ModelOperation): string[] {
   if (!Key.includes('/owners/') || Verb !== 'cas') return [];
-  const { names } = JSON.parse(Buffer.from(Value ?? '', 'base64').toString()) as {
+  const { names } = parseJson(Buffer.from(Value ?? '', 'base64').toString()) as {
     names: Record<string, string>;
   };
   return Object.entries(names).flatMap(([name, fingerprint]) => (fingerprint === '' ? [] : [name]));
