@@ -56,10 +56,11 @@ export class HeldRemovalsWatch {
   }
 
   /** For `/readyz`. */
-  get problem(): string | undefined {
+  get notice(): { readonly notice: string } | undefined {
     const held = this.#options.removals.held();
     if (held === undefined) return undefined;
-    return `${held.count} of ${held.total} owner records have lost their resource; to remove what they own: ${this.#command(held.token)}`;
+    const notice = `${held.count} of ${held.total} owner records have lost their resource; to remove what they own: ${this.#command(held.token)}`;
+    return { notice };
   }
 
   #command(token: string): string {

@@ -253,7 +253,7 @@ export function startOperator(options: OperatorOptions): Operator {
         const away = consulAway();
         return away === undefined ? undefined : messageOf(away.error);
       },
-      'held-removals': () => held.problem,
+      'held-removals': () => held.notice,
     },
     stopIntake: () => workers?.stop(),
     async drain(budget) {

@@ -147,7 +147,9 @@ export class LedgerSync {
   /** A record that stands at another index than our own last write was written, or removed, by somebody else. */
   async #lookAtOwn(index: number): Promise<void> {
     const { consul, installId, signal, ledger } = this.#options;
-    if (index <= highestRecordIndex(ledger)) return;
+    const highest = highestRecordIndex(ledger);
+    if (index < highest) return this.#lookForReset(highest);
+    if (index === highest) return;
     const answer = await consul.kv.list(ownersPrefix(installId), { ...CONSISTENT, signal });
     if (answer.filteredByAcl) return;
     const indexes = new Map(answer.value.map(({ key, modifyIndex }) => [key, modifyIndex]));
@@ -158,6 +160,14 @@ export class LedgerSync {
       });
       if (moved) this.#options.onTampered(ref);
     }
+  }
+
+  /** Below its own records Consul should be at least as far as the newest of them; a stale server may lag behind. */
+  async #lookForReset(highest: number): Promise<void> {
+    const { consul, installId, signal } = this.#options;
+    const own = `${ROOT}${installId}`;
+    const { index } = await consul.kv.keys(own, { ...CONSISTENT, separator: '/', signal });
+    if (index < highest) this.#options.onReset();
   }
 
   /** @param asOf an index that has been met already, so that a consistent read shows everything up to it. */

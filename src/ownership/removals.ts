@@ -43,9 +43,7 @@ export class Removals {
     const { ledger } = this.#options;
     if (ledger.record(ref) === undefined) return;
     this.#seenDeleted.add(resourceKey(ref));
-    if (this.#seenDeleted.size <= 2 * ledger.size) return;
-    for (const key of this.#seenDeleted)
-      if (ledger.record(resourceRef(key)) === undefined) this.#seenDeleted.delete(key);
+    if (this.#seenDeleted.size > 2 * ledger.size) this.#forgetRemoved(this.#seenDeleted);
   }
 
   /** The resource is there (again). */
@@ -69,7 +67,7 @@ export class Removals {
     if (record === undefined || !isAbsenceKnown(ref)) return false;
     // Nothing in Consul goes with a record that says Retain.
     if (this.#seenDeleted.has(key) || record.head.onDelete === 'Retain') return true;
-    if (!this.#released.has(key)) this.held();
+    if (!this.#released.has(key) && !this.#areTooMany()) this.#releaseAll();
     return this.#released.has(key);
   }
 
@@ -78,30 +76,49 @@ export class Removals {
    * released and is not removed yet still counts, so that waves of losses add up.
    */
   held(): HeldRemovals | undefined {
-    const inferred = this.#inferred();
-    const waiting = inferred.filter(key => !this.#released.has(key));
+    const waiting = [...this.#inferred()].filter(key => !this.#released.has(key));
     if (waiting.length === 0) return undefined;
-    const total = this.#options.ledger.size;
-    if (total > HELD_FROM_RECORDS && inferred.length > total * HELD_SHARE) {
-      return { token: this.#tokenFor(waiting), count: waiting.length, total };
+    if (this.#areTooMany()) {
+      return { token: this.#tokenFor(waiting), count: waiting.length, total: this.#options.ledger.size };
     }
-    for (const key of waiting) this.#released.add(key);
+    this.#releaseAll();
     return undefined;
   }
 
   /** Releases the set that this token names, and no other. Returns whether it did. */
   confirm(token: string): boolean {
     if (this.held()?.token !== token) return false;
-    for (const key of this.#inferred()) this.#released.add(key);
+    this.#releaseAll();
     return true;
   }
 
-  #inferred(): ResourceKey[] {
-    const { ledger } = this.#options;
-    return this.orphans()
-      .filter(ref => ledger.record(ref)?.head.onDelete === 'Delete')
-      .map(resourceKey)
-      .filter(key => !this.#seenDeleted.has(key));
+  /** Asked by every turn of a vanished resource, so it looks no further than it must. */
+  #areTooMany(): boolean {
+    const total = this.#options.ledger.size;
+    if (total <= HELD_FROM_RECORDS) return false;
+    let count = 0;
+    for (const _key of this.#inferred()) if (++count > total * HELD_SHARE) return true;
+    return false;
+  }
+
+  #releaseAll(): void {
+    this.#forgetRemoved(this.#released);
+    for (const key of this.#inferred()) this.#released.add(key);
+  }
+
+  /** What has no record any more needs no remembering. */
+  #forgetRemoved(keys: Set<ResourceKey>): void {
+    for (const key of keys) if (this.#options.ledger.record(resourceRef(key)) === undefined) keys.delete(key);
+  }
+
+  /** Records whose keys would go with them, and whose resources are missing without having been seen deleted. */
+  *#inferred(): Generator<ResourceKey> {
+    const { ledger, exists, isAbsenceKnown } = this.#options;
+    for (const { ref, head } of ledger.records()) {
+      if (head.onDelete !== 'Delete' || exists(ref) || !isAbsenceKnown(ref)) continue;
+      const key = resourceKey(ref);
+      if (!this.#seenDeleted.has(key)) yield key;
+    }
   }
 
   /** By name and version of each record, so that an old go-ahead never fits what is lost another time. */

@@ -97,7 +97,7 @@ describe('what was seen being deleted', () => {
     }
     ledger.put(ref('gone0'), aRecord('gone0'));
     records(100, 60);
-    expect(removals.held()).toMatchObject({ count: 60 + 1 });
+    expect(removals.held()).toMatchObject({ count: 58 + 1 });
   });
 });
 
@@ -197,7 +197,7 @@ test('more than the share is never removed without a go-ahead, however resources
           if (!deleted.has(resourceKey(each))) inferred++;
           ledger.put(each, undefined);
         }
-        // Ten at the most while there are over twenty records, and the rest may go once there are not.
+        // Three in ten of the thirty there were; the rest may go once there are no more than twenty.
         if (ledger.size > 20) expect(inferred).toBeLessThanOrEqual(9);
       }
     }),

@@ -23,6 +23,13 @@ describe('a probe', () => {
     expect(await ask(bad, query)).toEqual({ status: 503, body });
   });
 
+  test('shows a notice to those who look, and fails for none', async () => {
+    const noticed: Checks = { ...good, removals: () => ({ notice: '25 of 30 wait' }) };
+    expect(await ask(noticed)).toEqual({ status: 200, body: 'ok\n' });
+    const body = '[+]loop ok\n[+]workers ok\n[!]removals: 25 of 30 wait\nreadyz check passed\n';
+    expect(await ask(noticed, '?verbose')).toEqual({ status: 200, body });
+  });
+
   test('fails when a check throws, and keeps the error to itself', async () => {
     const checks = {
       broken: () => {
