@@ -7,11 +7,14 @@ import { RetryableError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { pause } from '../core/pause.ts';
 import type { ResourceRef } from '../core/resource.ts';
+import { untilDone } from '../core/until-done.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecords, type OwnerRecord, ownersPrefix, shardKey } from './record.ts';
 
 /** Between two looks at what moved below `proconsul/`, most of which is our own doing. */
 const PAUSE_MS = 1_000;
+/** Between two tries to read what moved. */
+const LOOK_AGAIN = { baseMs: 200, capMs: 10_000 };
 const ROOT = 'proconsul/';
 const CONSISTENT = { consistency: 'consistent' } as const;
 
@@ -99,13 +102,10 @@ export class LedgerSync {
     const onFailure = (error: unknown): void => {
       if (!signal.aborted) logger.debug({ prefix: ROOT, err: error }, 'watch of Consul interrupted');
     };
-    for await (const { reset } of watch({ read, signal, clock, random, onFailure })) {
+    const following = { signal, clock, random, onFailure };
+    for await (const { reset } of watch({ read, ...following })) {
       if (reset) this.#options.onReset();
-      try {
-        await this.#lookAtInstalls();
-      } catch (error) {
-        onFailure(error);
-      }
+      await untilDone(() => this.#lookAtInstalls(), { ...following, range: LOOK_AGAIN });
       await pause(clock, PAUSE_MS, signal);
     }
   }

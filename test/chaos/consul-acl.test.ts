@@ -57,6 +57,18 @@ test('a token without rights on one folder: that one resource is denied by name 
   await kvs.ready('denied');
 });
 
+test('a key that the token may no longer read hides no edit of its neighbours', async () => {
+  await startWith(await token(rights()));
+  await kvs.declareReady('hidden', { key: world.key('forbidden/one'), value: 'declared' });
+  for (const name of ['one', 'two']) await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
+
+  await setRights([...rights(), `key_prefix "${world.key('forbidden/')}" { policy = "deny" }`]);
+  for (const name of ['one', 'two']) {
+    await world.consul.kvPut(world.key(name), 'edited');
+    await world.becomesStored('', { 'forbidden/one': 'declared', one: 'declared', two: 'declared' });
+  }
+});
+
 test('a token is revoked and another put into its file: the operator goes on without a restart', async () => {
   const first = await token(rights());
   const operator = await startWith(first);

@@ -5,12 +5,15 @@ import type { ConsulReads } from '../../consul/client.ts';
 import type { KvEntry } from '../../consul/types.ts';
 import { pause } from '../../core/pause.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../../core/resource.ts';
+import { untilDone } from '../../core/until-done.ts';
 import { type Folder, FolderTree, keysBeneath, WatchedPrefixes } from './folders.ts';
 import type { KeyMirror } from './mirror.ts';
 
 /** Between two looks at what moved, while our own writes keep moving it; longer when looking takes long. */
 const MIN_PAUSE_MS = 100;
 const PAUSE_PER_LOOK = 4;
+/** Between two tries to read what moved. */
+const LOOK_AGAIN = { baseMs: 200, capMs: 10_000 };
 const SWEEP_MS = 10_000;
 /** Asking a folder for its index costs about as much as reading this many keys. */
 const KEYS_PER_INDEX_CHECK = 64;
@@ -140,26 +143,22 @@ export class KeyWatcher {
     const { clock, random } = this.#options;
     const read = (block: { index: number; waitSeconds: number; signal: AbortSignal }) =>
       this.#options.consul.kv.keys(withoutSlash(prefix), { separator: '/', signal: block.signal, block });
-    for await (const { value, reset } of watch({
-      read,
-      signal,
-      clock,
-      random,
-      onFailure: this.#say(prefix),
-    })) {
+    const following = { signal, clock, random, onFailure: this.#say(prefix) };
+    for await (const { value, reset } of watch({ read, ...following })) {
       if (reset) this.#options.onReset();
-      const begun = clock.monotonic();
-      try {
-        const folder = this.#tree.find(prefix);
-        if (folder !== undefined) await this.#look(folder, value.index, signal);
-        await this.#listExclusive(prefix);
-      } catch (error) {
-        // What could not be read stays at its old index, so the next wake or sweep reads it.
-        this.#say(prefix)(error);
-        this.#tree.forgetIndexes();
-      }
-      const took = clock.monotonic() - begun;
-      await pause(clock, Math.max(MIN_PAUSE_MS, took * PAUSE_PER_LOOK), signal);
+      let tookMs = 0;
+      // The next query waits for what is newer still, so what moved now has to be read now.
+      await untilDone(
+        async () => {
+          const begunAtMs = clock.monotonic();
+          const folder = this.#tree.find(prefix);
+          if (folder !== undefined) await this.#look(folder, value.index, signal);
+          await this.#listExclusive(prefix);
+          tookMs = clock.monotonic() - begunAtMs;
+        },
+        { ...following, range: LOOK_AGAIN },
+      );
+      await pause(clock, Math.max(MIN_PAUSE_MS, tookMs * PAUSE_PER_LOOK), signal);
     }
   }
 
@@ -187,14 +186,28 @@ export class KeyWatcher {
 
   async #read(keys: readonly string[], folder?: string): Promise<void> {
     if (keys.length === 0) return;
-    const { consul, mirror, signal } = this.#options;
+    const { mirror, signal } = this.#options;
     const begunAt = mirror.beginRead();
     if (folder !== undefined && keys.length >= RECURSE_FROM_KEYS && !this.#crowded.has(folder)) {
       const found = await this.#recurse(keys, folder);
       if (found !== undefined) return mirror.learn(found, begunAt);
     }
-    const answer = await consul.txn.readKeys(keys, { signal });
-    mirror.learn(onlyTrusted(answer.value, answer.filteredByAcl), begunAt);
+    mirror.learn(await this.#readApart(keys, signal), begunAt);
+  }
+
+  /** Consul refuses a whole transaction for one key that the token may not read: the others are read without it. */
+  async #readApart(keys: readonly string[], signal: AbortSignal): Promise<Map<string, KvEntry | undefined>> {
+    try {
+      const answer = await this.#options.consul.txn.readKeys(keys, { signal });
+      return onlyTrusted(answer.value, answer.filteredByAcl);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'CONSUL_DENIED') throw error;
+      if (keys.length === 1) return new Map();
+      const middle = keys.length >> 1;
+      const halves = [keys.slice(0, middle), keys.slice(middle)];
+      const found = await Promise.all(halves.map(half => this.#readApart(half, signal)));
+      return new Map(found.flatMap(half => [...half]));
+    }
   }
 
   async #recurse(

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { ResourceRef } from '../../../../src/core/resource.ts';
-import { type KvProcess, ModelCluster } from '../../../support/kv-process.ts';
+import { crashed, type KvProcess, ModelCluster } from '../../../support/kv-process.ts';
 import { KvWorld, names } from '../../../support/kv-world.ts';
 
 /** Two clusters, each with its own install, on one Consul. */
@@ -97,6 +97,29 @@ describe('a tree that is claimed first and written later', () => {
       expect(world.ownersOf('t/n004')).toEqual(['install-a:ours']);
     },
   );
+
+  test('is claimed although another install has claimed something else meanwhile', async () => {
+    world.consul.store.put('other', 'v');
+    await b.settle(applyB({ key: 'other', value: 'v' }));
+    const ours = applyA(large('x'));
+    expect(await a.turn(ours)).toEqual({ kind: 'done' });
+    expect(world.cluster.condition(ours)).toContain('True Applied');
+  });
+
+  test('and another such tree: one of them gets it, also when both die after their claim and hear of the other', async () => {
+    const ours = applyA(large('x'));
+    const theirs = applyB(large('y'));
+    world.consul.afterWrite = () => {
+      throw crashed();
+    };
+    await expect(a.turn(ours)).rejects.toThrow('the process is gone');
+    await expect(b.turn(theirs)).rejects.toThrow('the process is gone');
+    world.consul.afterWrite = () => {};
+    a = await world.start({ installId: 'install-a' });
+    b = await world.start({ installId: 'install-b', cluster: there });
+    await rest(ours, theirs);
+    expect(reasons(ours, theirs).sort()).toEqual(['Applied', 'Conflict']);
+  });
 
   test('and another such tree: one of them gets it whole', async () => {
     const ours = applyA(large('x'));

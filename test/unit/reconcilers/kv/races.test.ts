@@ -128,3 +128,12 @@ test('what was reserved for a write that is refused is free again', async () => 
   const other = { kind: 'ConsulKV', namespace: 'shop', name: 'other' };
   expect(operator.ledger.rivalFor('k', other)).toBeUndefined();
 });
+
+test('what was reserved for a write that is denied is free again', async () => {
+  const operator = await world.start();
+  world.consul.readOnly.add('k');
+  const ref = world.cluster.apply('one', { key: 'k', value: 'v' });
+  await operator.turn(ref);
+  expect(world.reasons(ref)).toEqual(['ConsulDenied']);
+  expect(operator.ledger.rivalFor('k', { kind: 'ConsulKV', namespace: 'shop', name: 'other' })).toBeUndefined();
+});

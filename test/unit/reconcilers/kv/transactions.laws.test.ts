@@ -228,7 +228,7 @@ function isSmall({ count, large }: Wish): boolean {
   return count <= 6 && large.every(({ bytes }) => bytes < 40_000);
 }
 
-const RUNS = { numRuns: 40, endOnFailure: true };
+const RUNS = { numRuns: 15, endOnFailure: true };
 
 test('undisturbed, wishes are carried out in as few lawful transactions as fit, puts before removals', async () => {
   await fc.assert(
