@@ -1,16 +1,10 @@
 import type { Context } from '@opentelemetry/api';
 import type { ConsulWrites } from '../consul/client.ts';
-import { classifyTxnError } from '../consul/errors.ts';
 import { encodeOperation, MAX_TXN_BYTES, MAX_TXN_OPERATIONS } from '../consul/txn.ts';
 import type { Clock } from '../core/clock.ts';
-import { AbortedError, ConflictError, RetryableError, TerminalError } from '../core/errors.ts';
-import {
-  CLAIMS_KEY,
-  type RefusedOperation,
-  type UnitOutcome,
-  type WriteOperation,
-  type WriteUnit,
-} from './operations.ts';
+import { ConflictError, TerminalError } from '../core/errors.ts';
+import { answerRefused, carriesClaims, fenceFragment, isShared, layOut, type Pending } from './batch.ts';
+import type { UnitOutcome, WriteOperation, WriteUnit } from './operations.ts';
 import type { Tenure } from './tenure.ts';
 
 /** How long the first unit of a batch waits for company while other turns could still add to it. */
@@ -38,17 +32,6 @@ export interface TransactionReport {
   readonly units: number;
 }
 
-interface Pending {
-  readonly unit: WriteUnit;
-  readonly fragments: readonly string[];
-  /** What proves the tenure, first in the transaction. */
-  readonly fence: string | undefined;
-  readonly tenure: Tenure;
-  readonly context: Context;
-  readonly resolve: (outcome: UnitOutcome) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * Gathers the units of concurrent turns into as few transactions as fit (group commit, as databases do for their
  * log): a batch goes at once when nobody else could add to it, else when it is full, else after 250 ms.
@@ -61,6 +44,8 @@ export class GroupCommit {
   #pending: Pending[] = [];
   #waiting = 0;
   #inFlight = 0;
+  /** One that moves the claims key is under way: another one beside it would only be refused. */
+  #claiming = false;
   #cancelTimer: (() => void) | undefined;
   #overdue = false;
 
@@ -103,20 +88,21 @@ export class GroupCommit {
   nudge(): void {
     while (this.#pending.length > 0 && this.#inFlight < MAX_IN_FLIGHT) {
       const taken = this.#nextBatch();
+      if (taken === 0) return;
       const full = taken < this.#pending.length;
       if (!full && !this.#overdue && this.#options.othersRunnable(this.#waiting)) return;
       this.#send(this.#pending.splice(0, taken));
     }
   }
 
-  /** How many of the pending units, from the oldest, go together: one tenure, within Consul's limits. */
+  /** How many of the pending units, from the oldest, go together now: one tenure, within Consul's limits. */
   #nextBatch(): number {
     const { tenure, fence } = this.#pending[0] as Pending;
     let bytes = 2 + (fence === undefined ? 0 : Buffer.byteLength(fence) + 1);
     let operations = fence === undefined ? 0 : 1;
     const shared = new Set<string>();
     for (const [position, { unit, fragments, tenure: held }] of this.#pending.entries()) {
-      if (held !== tenure) return position;
+      if (held !== tenure || (this.#claiming && carriesClaims(unit))) return position;
       for (const [at, fragment] of fragments.entries()) {
         if (shared.has(fragment)) continue;
         if (isShared(unit.operations[at] as WriteOperation)) shared.add(fragment);
@@ -136,9 +122,12 @@ export class GroupCommit {
       this.#cancelTimer = undefined;
       this.#overdue = false;
     }
+    const claims = batch.some(({ unit }) => carriesClaims(unit));
+    this.#claiming ||= claims;
     this.#inFlight++;
     void this.#commit(batch).finally(() => {
       this.#inFlight--;
+      if (claims) this.#claiming = false;
       this.nudge();
     });
   }
@@ -188,89 +177,6 @@ export class GroupCommit {
     report('refused');
     return answerRefused(batch, outcome.errors, carriers, tenure);
   }
-}
-
-/** @throws TypeError for a session that is none: the check of an empty one passes while nobody holds the lock. */
-function fenceFragment({ fence }: Tenure): string | undefined {
-  if (fence === undefined) return undefined;
-  return encodeOperation({ verb: 'check-session', key: fence.lockKey, session: fence.session });
-}
-
-interface Carrier {
-  readonly pending: Pending;
-  readonly operation: WriteOperation;
-}
-
-/** Units that adopt at the same time carry the same compare-and-set of the claims key: it stands once. */
-function isShared(operation: WriteOperation): boolean {
-  return operation.realm === 'record' && operation.key === CLAIMS_KEY;
-}
-
-/** The transaction's operations in order, and for each whom it concerns. The fence concerns all: it has none. */
-function layOut(batch: readonly Pending[]): { fragments: string[]; carriers: Carrier[][] } {
-  const fragments: string[] = [];
-  const carriers: Carrier[][] = [];
-  const shared = new Map<string, Carrier[]>();
-  const place = (fragment: string, carrying: Carrier[]): void => {
-    fragments.push(fragment);
-    carriers.push(carrying);
-  };
-  const { fence } = batch[0] as Pending;
-  if (fence !== undefined) place(fence, []);
-  for (const pending of batch) {
-    for (const [position, fragment] of pending.fragments.entries()) {
-      const carrier = { pending, operation: pending.unit.operations[position] as WriteOperation };
-      const carrying = shared.get(fragment);
-      if (carrying !== undefined) {
-        carrying.push(carrier);
-        continue;
-      }
-      const first = [carrier];
-      if (isShared(carrier.operation)) shared.set(fragment, first);
-      place(fragment, first);
-    }
-  }
-  return { fragments, carriers };
-}
-
-function answerRefused(
-  batch: readonly Pending[],
-  errors: readonly { readonly opIndex: number; readonly what: string }[],
-  carriers: readonly (readonly Carrier[])[],
-  tenure: Tenure,
-): readonly Pending[] {
-  const refused = new Map<Pending, RefusedOperation[]>();
-  const denied = new Map<Pending, RefusedOperation[]>();
-  for (const error of errors) {
-    const cause = classifyTxnError(error);
-    const concerned = carriers[error.opIndex] ?? [];
-    if (cause === 'lost-fence' && tenure.fence !== undefined) {
-      tenure.revoke(error.what);
-      throw new AbortedError(`the lead was lost: ${error.what}`);
-    }
-    if (concerned.length === 0) throw refusedAsAWhole(cause, error.what);
-    const verdicts = cause === 'denied' ? denied : refused;
-    for (const { pending, operation } of concerned) {
-      const operations = verdicts.get(pending) ?? [];
-      operations.push({ operation, what: error.what });
-      verdicts.set(pending, operations);
-    }
-  }
-  if (refused.size === 0 && denied.size === 0) throw refusedAsAWhole('invalid', 'no operation was named');
-  for (const [{ resolve }, operations] of refused) resolve({ kind: 'refused', operations });
-  for (const [pending, operations] of denied) {
-    if (!refused.has(pending)) pending.resolve({ kind: 'denied', operations });
-  }
-  return batch.filter(pending => !refused.has(pending) && !denied.has(pending));
-}
-
-/** An error that no operation of ours explains: at the fence, or from the commit itself. */
-function refusedAsAWhole(cause: string, what: string): RetryableError {
-  const denied = cause === 'denied';
-  return new RetryableError(`Consul refused the transaction: ${what}`, {
-    code: denied ? 'CONSUL_DENIED' : 'CONSUL_TXN_REFUSED',
-    reason: denied ? 'ConsulDenied' : 'ConsulUnreachable',
-  });
 }
 
 function lostTooOften(): ConflictError {

@@ -1,3 +1,4 @@
+import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Clock } from '../core/clock.ts';
 import type { KubeClient } from './client.ts';
 import { kubeStatus } from './errors.ts';
@@ -73,7 +74,8 @@ class QueueingRecorder implements EventRecorder {
     if (this.#queue.size >= MAX_QUEUED) return this.#options.onDropped?.('queue');
     if (!this.#bucket.tryTake()) return this.#options.onDropped?.('rate');
     this.#queue.add(series);
-    this.#sending ??= this.#sendAll();
+    // Not in the caller's trace: it does not wait for this, and the next caller's Event may be sent along.
+    this.#sending ??= context.with(ROOT_CONTEXT, () => this.#sendAll());
   }
 
   async flush(signal: AbortSignal): Promise<void> {

@@ -104,6 +104,9 @@ describe.each(edits)('$edit', ({ edit, make, left }) => {
     if (left === undefined) return kvs.remove(name);
     await kvs.changeReady(name, { value: left.text, flags: Number(left.flags) });
     expect(await at(key)).toEqual(left);
+    // From now on that is what the operator wrote: another edit is drift again.
+    await world.consul.kvPut(key, 'edited again');
+    await kvs.drifted(name);
     await kvs.remove(name);
     expect(await at(key)).toBeUndefined();
   });

@@ -186,6 +186,16 @@ describe('owners below and beside an exclusive prefix', () => {
     expect(await world.stored(`${second}/`)).toEqual({ second: '2' });
   });
 
+  test('cannot overlap either while there is nothing in them', async () => {
+    const empty = { data: {}, dataFrom: [{ configMapRef: { name: 'nowhere', optional: true } }] };
+    await kvs.declareReady('void', exclusive('void', empty));
+    await kvs.declare('void-inside', exclusive('void/inside', empty));
+    const { Ready } = conditionsOf(await kvs.stalled('void-inside', 'Conflict'));
+    expect(Ready?.message).toContain(`ConsulKV ${world.namespace}/void`);
+    await kvs.remove('void');
+    await kvs.ready('void-inside');
+  });
+
   test('whose names only begin alike do not meet', async () => {
     await kvs.declareReady('team', exclusive('team'));
     await kvs.declareReady('team2', { prefix: world.key('team2/'), data: { a: '1' } });

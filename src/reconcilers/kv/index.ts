@@ -140,7 +140,9 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
     if (outcome.kind === 'refused') {
       mirror.forget(cut.operations.map(({ key }) => key));
-      if (outcome.operations.some(({ operation }) => operation.key === CLAIMS_KEY)) ledger.mistrustClaims();
+      const claimsMoved = outcome.operations.some(({ operation }) => operation.key === CLAIMS_KEY);
+      // If our own adoptions moved the claims key, what is known of other installs still holds.
+      if (claimsMoved && ledger.claims.index === claims.index) ledger.mistrustClaims();
       return { kind: 'refused' };
     }
     ledger.committed(

@@ -262,6 +262,19 @@ describe('the claims key', () => {
     expect(new Set(outcomes.map(({ indexes }) => indexes.get(CLAIMS_KEY))).size).toBe(1);
   });
 
+  test('is moved by one transaction at a time', async () => {
+    const letGo = holdUp();
+    const first = submit(claim(0), create('a'));
+    const plain = submit(create('b'));
+    const second = submit(claim(0), create('c'));
+    const behind = submit(create('d'));
+    await settled();
+    expect(commits.waiting).toBe(4);
+    letGo();
+    expect(await ends([first, plain, second, behind])).toEqual(['applied', 'applied', 'refused', 'applied']);
+    expect(sent().slice(0, 3)).toEqual([[CLAIMS_KEY, 'a'], ['b'], [CLAIMS_KEY, 'c', 'd']]);
+  });
+
   test('that was moved by another install refuses all who carry it, and nobody else', async () => {
     consul.store.put(CLAIMS_KEY, 'moved');
     others = 1;

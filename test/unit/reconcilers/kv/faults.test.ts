@@ -152,3 +152,49 @@ test('a record that cannot be used holds up neither the start nor the other reso
   await restarted.settle(refs[0] as ResourceRef);
   expect(world.data()).toEqual({ two: 'v' });
 });
+
+describe('what others do between our transaction and its answer, and the watch sees before we have the answer,', () => {
+  /** Lets it happen once, right after the next transaction was carried out. */
+  const happenAfterNext = (what: () => void) => {
+    world.consul.afterWrite = async () => {
+      world.consul.afterWrite = () => {};
+      what();
+      await operator.sweep();
+    };
+  };
+
+  test.each<[what: string, act: () => void]>([
+    ['an edit', () => world.consul.store.put('k', 'theirs')],
+    ['a removal', () => world.consul.store.delete('k')],
+    ['a removal and a new key', () => (world.consul.store.delete('k'), world.consul.store.put('k', 'theirs'))],
+  ])('is put back: %s', async (_, act) => {
+    for (const value of ['created', 'changed']) {
+      const ref = world.cluster.apply('one', { key: 'k', value });
+      happenAfterNext(act);
+      await operator.settle(ref);
+      await operator.settle(ref);
+      expect(world.data()).toEqual({ k: value });
+    }
+  });
+
+  test('is put back also where we only took over what stood there', async () => {
+    world.consul.store.put('k', 'same');
+    const ref = world.cluster.apply('one', { key: 'k', value: 'same' });
+    happenAfterNext(() => world.consul.store.put('k', 'theirs'));
+    await operator.settle(ref);
+    await operator.settle(ref);
+    expect(world.data()).toEqual({ k: 'same' });
+  });
+
+  test('is not ours when we had removed the key, and known to be there', async () => {
+    const ref = world.cluster.apply('one', { prefix: 'a/', data: { x: '1', y: '1' } });
+    await operator.settle(ref);
+    world.cluster.apply('one', { prefix: 'a/', data: { x: '1' } });
+    happenAfterNext(() => world.consul.store.put('a/y', 'theirs'));
+    await operator.settle(ref);
+    expect(world.data()).toEqual({ 'a/x': '1', 'a/y': 'theirs' });
+    world.cluster.apply('one', { prefix: 'a/', data: { x: '1', y: '2' } });
+    await operator.settle(ref);
+    expect(world.reasons(ref)).toEqual(['AlreadyExists']);
+  });
+});

@@ -135,5 +135,7 @@ test('what was reserved for a write that is denied is free again', async () => {
   const ref = world.cluster.apply('one', { key: 'k', value: 'v' });
   await operator.turn(ref);
   expect(world.reasons(ref)).toEqual(['ConsulDenied']);
-  expect(operator.ledger.rivalFor('k', { kind: 'ConsulKV', namespace: 'shop', name: 'other' })).toBeUndefined();
+  expect(
+    operator.ledger.rivalFor('k', { kind: 'ConsulKV', namespace: 'shop', name: 'other' }),
+  ).toBeUndefined();
 });

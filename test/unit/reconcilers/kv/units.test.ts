@@ -285,7 +285,10 @@ describe('the limits', () => {
   test('of one transaction: 499,000 bytes, and not much less', () => {
     const room = Array.from({ length: 60 }, (_, n) => 184_000 + n * 100).map(bytes => {
       const values = { a: 'x'.repeat(bytes), b: 'x'.repeat(bytes) };
-      const part = cut([put('a', 7, 'update'), put('b', 7, 'update')], { record: aRecord({ a: '', b: '' }), values });
+      const part = cut([put('a', 7, 'update'), put('b', 7, 'update')], {
+        record: aRecord({ a: '', b: '' }),
+        values,
+      });
       return part.done.length === 2 ? 499_000 - bytesOf(part) : undefined;
     });
     const fitting = room.filter(left => left !== undefined);

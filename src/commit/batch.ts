@@ -1,0 +1,117 @@
+import type { Context } from '@opentelemetry/api';
+import { classifyTxnError } from '../consul/errors.ts';
+import { encodeOperation } from '../consul/txn.ts';
+import { AbortedError, RetryableError } from '../core/errors.ts';
+import {
+  CLAIMS_KEY,
+  type RefusedOperation,
+  type UnitOutcome,
+  type WriteOperation,
+  type WriteUnit,
+} from './operations.ts';
+import type { Tenure } from './tenure.ts';
+
+/** A unit that waits for its transaction, or for its answer. */
+export interface Pending {
+  readonly unit: WriteUnit;
+  readonly fragments: readonly string[];
+  /** What proves the tenure, first in the transaction. */
+  readonly fence: string | undefined;
+  readonly tenure: Tenure;
+  readonly context: Context;
+  readonly resolve: (outcome: UnitOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** @throws TypeError for a session that is none: the check of an empty one passes while nobody holds the lock. */
+export function fenceFragment({ fence }: Tenure): string | undefined {
+  if (fence === undefined) return undefined;
+  return encodeOperation({ verb: 'check-session', key: fence.lockKey, session: fence.session });
+}
+
+interface Carrier {
+  readonly pending: Pending;
+  readonly operation: WriteOperation;
+}
+
+/** Units that adopt at the same time carry the same compare-and-set of the claims key: it stands once. */
+export function isShared(operation: WriteOperation): boolean {
+  return operation.realm === 'record' && operation.key === CLAIMS_KEY;
+}
+
+export function carriesClaims({ operations }: WriteUnit): boolean {
+  return operations.some(isShared);
+}
+
+/** The transaction's operations in order, and for each whom it concerns. The fence concerns all: it has none. */
+export function layOut(batch: readonly Pending[]): { fragments: string[]; carriers: Carrier[][] } {
+  const fragments: string[] = [];
+  const carriers: Carrier[][] = [];
+  const shared = new Map<string, Carrier[]>();
+  const place = (fragment: string, carrying: Carrier[]): void => {
+    fragments.push(fragment);
+    carriers.push(carrying);
+  };
+  const { fence } = batch[0] as Pending;
+  if (fence !== undefined) place(fence, []);
+  for (const pending of batch) {
+    for (const [position, fragment] of pending.fragments.entries()) {
+      const carrier = { pending, operation: pending.unit.operations[position] as WriteOperation };
+      const carrying = shared.get(fragment);
+      if (carrying !== undefined) {
+        carrying.push(carrier);
+        continue;
+      }
+      const first = [carrier];
+      if (isShared(carrier.operation)) shared.set(fragment, first);
+      place(fragment, first);
+    }
+  }
+  return { fragments, carriers };
+}
+
+/**
+ * Answers the units that a refusal names; returns the others, which may be sent again.
+ *
+ * @throws AbortedError when the fence is lost: then the tenure is over.
+ * @throws RetryableError when no unit explains the refusal.
+ */
+export function answerRefused(
+  batch: readonly Pending[],
+  errors: readonly { readonly opIndex: number; readonly what: string }[],
+  carriers: readonly (readonly Carrier[])[],
+  tenure: Tenure,
+): readonly Pending[] {
+  const refused = new Map<Pending, RefusedOperation[]>();
+  const denied = new Map<Pending, RefusedOperation[]>();
+  for (const error of errors) {
+    const cause = classifyTxnError(error);
+    const concerned = carriers[error.opIndex] ?? [];
+    if (cause === 'lost-fence' && tenure.fence !== undefined) {
+      tenure.revoke(error.what);
+      throw new AbortedError(`the lead was lost: ${error.what}`);
+    }
+    if (concerned.length === 0) throw refusedAsAWhole(cause, error.what);
+    const verdicts = cause === 'denied' ? denied : refused;
+    for (const { pending, operation } of concerned) {
+      const operations = verdicts.get(pending) ?? [];
+      operations.push({ operation, what: error.what });
+      verdicts.set(pending, operations);
+    }
+  }
+  if (refused.size === 0 && denied.size === 0) throw refusedAsAWhole('invalid', 'no operation was named');
+  for (const [{ resolve }, operations] of refused) resolve({ kind: 'refused', operations });
+  for (const [pending, operations] of denied) {
+    if (!refused.has(pending)) pending.resolve({ kind: 'denied', operations });
+  }
+  return batch.filter(pending => !refused.has(pending) && !denied.has(pending));
+}
+
+/** An error that no operation of ours explains: at the fence, or from the commit itself. */
+function refusedAsAWhole(cause: string, what: string): RetryableError {
+  const denied = cause === 'denied';
+  return new RetryableError(`Consul refused the transaction: ${what}`, {
+    code: denied ? 'CONSUL_DENIED' : 'CONSUL_TXN_REFUSED',
+    reason: denied ? 'ConsulDenied' : 'ConsulUnreachable',
+  });
+}
