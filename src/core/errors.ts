@@ -55,6 +55,11 @@ export class AbortedError extends OperatorError {
   }
 }
 
+/** Whether an error is one of these classes: any other that ends a turn is a defect. */
+export function isOperatorError(thrown: unknown): boolean {
+  return thrown instanceof OperatorError;
+}
+
 /** The text of anything thrown, for messages and logs. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);

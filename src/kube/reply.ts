@@ -1,3 +1,4 @@
+import { parseJson } from '../core/json.ts';
 import { type Asked, errorOfAnswer, kubeError } from './errors.ts';
 import type { WireReply } from './transport.ts';
 
@@ -38,7 +39,7 @@ async function readText(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { parseJson } from '../core/json.ts';
 import type { Clock } from '../core/clock.ts';
 import { AbortedError } from '../core/errors.ts';
 import { type Collection, collectionRequest } from './collection.ts';
@@ -88,7 +89,7 @@ function parseEvent<T extends KubeObject>(line: string, host: string): WatchEven
 
 function parse(line: string, host: string): { readonly type?: unknown; readonly object?: unknown } {
   try {
-    return JSON.parse(line) ?? {};
+    return parseJson(line) ?? {};
   } catch {
     throw kubeError('KUBE_BAD_REPLY', `API server ${host}: watch event is no JSON`);
   }

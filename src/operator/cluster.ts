@@ -20,6 +20,8 @@ export interface Cluster {
   readonly catalog: KubeSourceCatalog;
   /** Every watch has read its first list, or has been told that it may not. */
   readonly settled: Promise<void>;
+  /** The resources have been listed, which may come long after: the CRD or a right may be missing at first. */
+  readonly listed: Promise<void>;
   /** Whether a resource that is not in the store does not exist. */
   isListed(namespace: string): boolean;
   /** Why the watches do not show the world as it is. */
@@ -49,6 +51,7 @@ export function watchCluster(options: ClusterOptions): Cluster {
       Secret: { store: secrets, reflectors: secretWatches },
     }),
     settled: Promise.all(all.map(({ settled }) => settled)).then(() => {}),
+    listed: Promise.all([...watches.values()].map(({ synced }) => synced)).then(() => {}),
     isListed: namespace => isListed(watches, namespace),
     // Secrets may be forbidden on purpose; the resources that need one say so themselves.
     problem: () => watchProblem(watches) ?? watchProblem(configMapWatches),

@@ -224,6 +224,8 @@ export function startOperator(options: OperatorOptions): Operator {
     await known;
     if (signal.aborted) return;
     watcher.follow();
+    // Records without a resource can only be told once the resources are known.
+    void cluster.listed.then(() => look(removals.orphans(), PRIORITY.resync));
     await ledgerSync.follow();
   }
 

@@ -1,5 +1,6 @@
 import { CLAIMS_KEY } from '../commit/operations.ts';
 import { watch } from '../consul/blocking-query.ts';
+import { untilDone } from '../consul/until-done.ts';
 import type { ConsulReads } from '../consul/client.ts';
 import { type KvEntry, NOT_THERE } from '../consul/types.ts';
 import type { Clock, Random } from '../core/clock.ts';
@@ -7,7 +8,6 @@ import { RetryableError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { pause } from '../core/pause.ts';
 import type { ResourceRef } from '../core/resource.ts';
-import { untilDone } from '../core/until-done.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecords, type OwnerRecord, ownersPrefix, shardKey } from './record.ts';
 

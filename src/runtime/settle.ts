@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { CommonStatus, EventReason } from '../api/v1alpha1/common.ts';
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import type { Condition } from '../core/conditions.ts';
-import { AbortedError, ConflictError, messageOf, RetryableError } from '../core/errors.ts';
+import { AbortedError, ConflictError, messageOf, RetryableError, TerminalError } from '../core/errors.ts';
 import type { Ending } from './ending.ts';
 import { reasonOf } from './status.ts';
 import type { TurnResult } from './workers.ts';
@@ -47,7 +47,9 @@ function nextAfter(error: unknown): TurnResult {
       : { kind: 'retry', ...minMs };
   }
   if (error instanceof ConflictError) return { kind: 'retry', capMs: AWAY_CAP_MS };
-  return { kind: 'requeue', afterMs: LOOK_AGAIN_MS };
+  if (error instanceof TerminalError) return { kind: 'requeue', afterMs: LOOK_AGAIN_MS };
+  // A defect, which may well depend on the moment.
+  return { kind: 'retry' };
 }
 
 /**

@@ -7,7 +7,13 @@ import {
 } from '../api/v1alpha1/common.ts';
 import type { Parsed, Resource } from '../api/v1alpha1/resource.ts';
 import type { Clock } from '../core/clock.ts';
-import { AbortedError, ConflictError, type RetryableError, TerminalError } from '../core/errors.ts';
+import {
+  AbortedError,
+  ConflictError,
+  isOperatorError,
+  type RetryableError,
+  TerminalError,
+} from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { type ResourceKey, type ResourceRef, resourceRef } from '../core/resource.ts';
 import type { AppliedWork, Ending } from './ending.ts';
@@ -262,7 +268,9 @@ class Shell<
     turn.span.note({ result: next.kind, ...('reason' in ending ? { reason: ending.reason } : {}) });
     if (ending.kind === 'failed') {
       turn.span.failed(ending.error);
-      logger.info({ ...turn.ref, err: ending.error }, 'reconcile failed, will be tried again');
+      const isDefect = !isOperatorError(ending.error);
+      if (isDefect) logger.error({ ...turn.ref, err: ending.error }, 'reconcile failed by a defect');
+      else logger.info({ ...turn.ref, err: ending.error }, 'reconcile failed, will be tried again');
     } else logger.debug({ ...turn.ref, result: describeEnding(ending) }, 'reconciled');
     return { ending, next };
   }

@@ -60,7 +60,8 @@ test('a token without rights on one folder: that one resource is denied by name 
 test('a key that the token may no longer read hides no edit of its neighbours', async () => {
   await startWith(await token(rights()));
   await kvs.declareReady('hidden', { key: world.key('forbidden/one'), value: 'declared' });
-  for (const name of ['one', 'two']) await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
+  for (const name of ['one', 'two'])
+    await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
 
   await setRights([...rights(), `key_prefix "${world.key('forbidden/')}" { policy = "deny" }`]);
   for (const name of ['one', 'two']) {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { eventually } from '../support/eventually.ts';
 import { World } from '../support/world.ts';
 
 let world: World;
@@ -27,6 +28,20 @@ const messageOf = async (name: string, type = 'Ready') => conditionsOf(await kvs
 async function putUnaddressable(key: string): Promise<void> {
   const Value = Buffer.from('theirs').toString('base64');
   expect(await world.consul.txn([{ KV: { Verb: 'set', Key: key, Value } }])).toMatchObject({ status: 200 });
+}
+
+/** Resolves once the operator knows of all that has moved so far and waits for more. */
+async function untilItWaits(): Promise<void> {
+  const isWaiting = async (): Promise<boolean> => {
+    const polls = world.toConsul.requests.filter(
+      ({ finished, query, path }) => !finished && query.has('index') && path.includes(world.namespace),
+    );
+    const now = await Promise.all(
+      polls.map(({ path }) => world.consul.request('GET', `${path}?keys&separator=/`)),
+    );
+    return polls.length > 0 && polls.every(({ query }, at) => query.get('index') === now[at]?.index);
+  };
+  await eventually(isWaiting, { what: 'the operator waits for a change in Consul' });
 }
 
 describe('the first claim of an exclusive prefix', () => {
@@ -116,6 +131,7 @@ describe('a stranger that comes later', () => {
     expect(await world.stored('locked/')).toEqual({ ours: '1', lock: 'holder' });
     await put('locked/plain');
     await world.becomesStored('locked/', { ours: '1', lock: 'holder' });
+    await untilItWaits();
     await world.consul.destroySession(session);
     await world.becomesStored('locked/', { ours: '1' });
   });
@@ -165,6 +181,8 @@ describe('owners below and beside an exclusive prefix', () => {
     const { Ready } = conditionsOf(await kvs.stalled('guest', 'Conflict'));
     expect(Ready?.message).toContain(`ConsulKV ${world.namespace}/owner`);
     expect(await world.stored('owned/')).toEqual({ ours: '1' });
+    await kvs.lookAgain('guest');
+    await untilItWaits();
     await kvs.changeReady('owner', { exclusive: false });
     await kvs.ready('guest');
     expect(await world.stored('owned/')).toEqual({ ours: '1', guest: 'x' });

@@ -262,7 +262,7 @@ export class KvProcess {
   /** What every key stands as by the watch, though nothing watches here. */
   async sweep(): Promise<void> {
     const { consul } = this.#options;
-    const begunAt = this.mirror.beginRead();
+    const begunAt = this.mirror.begin();
     const { value } = await consul.txn.readKeys([...this.mirror.keys()], { signal: this.#life.signal });
     this.mirror.learn(value, begunAt);
   }

@@ -136,6 +136,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
       claimsIndex: claims.complete ? claims.index : undefined,
     });
     if (!ledger.reserve(subject.ref, cut.claim)) return { kind: 'refused' };
+    const begunAt = mirror.begin();
     const outcome = await this.#commit(subject.ref, cut.operations);
     if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
     if (outcome.kind === 'refused') {
@@ -150,7 +151,7 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
       cut.after(key => outcome.indexes.get(key) ?? NOT_THERE),
       outcome.indexes,
     );
-    for (const written of cut.done) this.#wrote(written, outcome.indexes);
+    for (const written of cut.done) this.#wrote(written, begunAt, outcome.indexes);
     return receiptFor(change, cut.done, record === undefined, subject.deleting);
   }
 
@@ -232,11 +233,11 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     const careful = suspended || desired?.exclusive !== undefined || !isSmall;
     const toRead = fresh ? names : unknown.filter(name => careful || listed.has(name));
     if (toRead.length === 0) return;
-    const begunAt = mirror.beginRead();
+    const begunAt = mirror.begin();
     const { value, filteredByAcl } = await consul.txn.readKeys(toRead, { signal, consistency: 'consistent' });
     if (filteredByAcl)
       throw denied('the ACL token does not show all keys of this resource: it needs key:write on them');
-    mirror.learn(value, begunAt, ref);
+    mirror.learn(value, begunAt, { reader: ref });
   }
 
   /**
@@ -309,12 +310,13 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     return wishes;
   }
 
-  #wrote({ name, to, write }: NameChange, indexes: ReadonlyMap<string, ModifyIndex>): void {
+  #wrote({ name, to, write }: NameChange, begunAt: number, indexes: ReadonlyMap<string, ModifyIndex>): void {
     const { mirror } = this.#options;
-    if (write.verb === 'delete') mirror.wrote(name, ABSENT);
-    if (write.verb !== 'put' || to === undefined) return;
+    if (write.verb === 'none' || write.verb === 'check') return;
+    const own = { begunAt, replaced: write.index };
+    if (write.verb === 'delete' || to === undefined) return mirror.wrote(name, ABSENT, own);
     const session = mirror.seen(name)?.session ?? false;
-    mirror.wrote(name, { fingerprint: to, index: indexes.get(name) ?? NOT_THERE, session });
+    mirror.wrote(name, { fingerprint: to, index: indexes.get(name) ?? NOT_THERE, session }, own);
   }
 
   /** Commits what was reserved in the ledger, and gives it back when nothing was written. */

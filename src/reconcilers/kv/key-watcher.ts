@@ -1,11 +1,11 @@
 import type { Logger } from '../../core/logger.ts';
 import type { Clock, Random } from '../../core/clock.ts';
 import { watch } from '../../consul/blocking-query.ts';
+import { untilDone } from '../../consul/until-done.ts';
 import type { ConsulReads } from '../../consul/client.ts';
 import type { KvEntry } from '../../consul/types.ts';
 import { pause } from '../../core/pause.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../../core/resource.ts';
-import { untilDone } from '../../core/until-done.ts';
 import { type Folder, FolderTree, keysBeneath, WatchedPrefixes } from './folders.ts';
 import type { KeyMirror } from './mirror.ts';
 
@@ -187,10 +187,10 @@ export class KeyWatcher {
   async #read(keys: readonly string[], folder?: string): Promise<void> {
     if (keys.length === 0) return;
     const { mirror, signal } = this.#options;
-    const begunAt = mirror.beginRead();
+    const begunAt = mirror.begin();
     if (folder !== undefined && keys.length >= RECURSE_FROM_KEYS && !this.#crowded.has(folder)) {
       const found = await this.#recurse(keys, folder);
-      if (found !== undefined) return mirror.learn(found, begunAt);
+      if (found !== undefined) return mirror.learn(found.entries, begunAt, { asOf: found.asOf });
     }
     mirror.learn(await this.#readApart(keys, signal), begunAt);
   }
@@ -213,13 +213,14 @@ export class KeyWatcher {
   async #recurse(
     keys: readonly string[],
     folder: string,
-  ): Promise<Map<string, KvEntry | undefined> | undefined> {
+  ): Promise<{ entries: Map<string, KvEntry | undefined>; asOf: number } | undefined> {
     const { consul, signal, logger } = this.#options;
     try {
       const answer = await consul.kv.list(folder, { signal });
       if (answer.value.length > keys.length * MAX_STRANGERS_RATIO) this.#crowded.add(folder);
       const byKey = new Map(answer.value.map(entry => [entry.key, entry]));
-      return onlyTrusted(new Map(keys.map(key => [key, byKey.get(key)])), answer.filteredByAcl);
+      const entries = onlyTrusted(new Map(keys.map(key => [key, byKey.get(key)])), answer.filteredByAcl);
+      return { entries, asOf: answer.index };
     } catch (error) {
       if ((error as { code?: string }).code !== 'CONSUL_REPLY_TOO_LARGE') throw error;
       logger.info({ prefix: folder }, 'folder too large to read at once, reading owned keys only');

@@ -1,4 +1,4 @@
-import { type KvEntry, NOT_THERE } from '../../consul/types.ts';
+import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import { type ResourceKey, resourceKey, resourceRef, type ResourceRef } from '../../core/resource.ts';
 import type { Fingerprinter } from '../../ownership/fingerprint.ts';
 import type { Seen } from './plan.ts';
@@ -12,8 +12,25 @@ export type MirrorListener = (refs: readonly ResourceRef[]) => void;
 interface Tracked {
   readonly trackers: Set<ResourceKey>;
   seen: Seen | undefined;
-  /** Order of what was learned: a read that began before our own write must not undo it. */
+  /** Order of what was learned: what was begun before it and arrives after it counts only if it is newer for sure. */
   learnedAt: number;
+  /** The Raft index up to which it holds for certain; undefined: absent, and nobody knows since when. */
+  asOf: number | undefined;
+}
+
+export interface LearnOptions {
+  /** Who has read it, and is not told. */
+  readonly reader?: ResourceRef | undefined;
+  /** Every write up to this Raft index is reflected; left out where the answer does not say. */
+  readonly asOf?: number | undefined;
+}
+
+/** An own write that was carried out. */
+export interface OwnWrite {
+  /** From `begin`, called before it was sent. */
+  readonly begunAt: number;
+  /** The index that its compare-and-set believed. */
+  readonly replaced: ModifyIndex;
 }
 
 /**
@@ -68,7 +85,7 @@ export class KeyMirror {
       const tracked = this.#keys.get(key);
       if (tracked !== undefined) tracked.trackers.add(tracker);
       else {
-        this.#keys.set(key, { trackers: new Set([tracker]), seen: undefined, learnedAt: 0 });
+        this.#keys.set(key, { trackers: new Set([tracker]), seen: undefined, learnedAt: 0, asOf: undefined });
         fresh.push(key);
       }
     }
@@ -88,26 +105,29 @@ export class KeyMirror {
     return [...trackers].map(resourceRef);
   }
 
-  /** To be called before a read is sent; goes with its result into `learn`. */
-  beginRead(): number {
+  /** To be called before a read or a write is sent; goes with its result into `learn` or `wrote`. */
+  begin(): number {
     return ++this.#moment;
   }
 
-  /**
-   * Takes in what a read saw at the given keys; trackers of those that changed are told, but for `reader`, who
-   * knows already.
-   */
-  learn(entries: ReadonlyMap<string, KvEntry | undefined>, begunAt: number, reader?: ResourceRef): void {
+  /** Takes in what a read saw at the given keys; trackers of those that changed are told. */
+  learn(
+    entries: ReadonlyMap<string, KvEntry | undefined>,
+    begunAt: number,
+    { reader, asOf }: LearnOptions = {},
+  ): void {
     const moved: string[] = [];
     for (const [key, entry] of entries) {
       const tracked = this.#keys.get(key);
       if (entry !== undefined) this.#highestIndex = Math.max(this.#highestIndex, entry.modifyIndex);
-      if (tracked === undefined || tracked.learnedAt > begunAt) continue;
-      const seen = this.#look(key, entry, tracked.seen);
+      if (tracked === undefined) continue;
+      const verdict = tracked.learnedAt > begunAt ? compare(entry, asOf, tracked) : 'newer';
+      if (verdict === 'older') continue;
       const known = tracked.seen;
-      tracked.seen = seen;
-      tracked.learnedAt = begunAt;
-      if (known === undefined || differs(known, seen)) moved.push(key);
+      tracked.seen = verdict === 'newer' ? this.#look(key, entry, known) : undefined;
+      tracked.asOf = entry === undefined ? asOf : Math.max(entry.modifyIndex, asOf ?? 0);
+      tracked.learnedAt = Math.max(tracked.learnedAt, begunAt);
+      if (known === undefined || tracked.seen === undefined || differs(known, tracked.seen)) moved.push(key);
     }
     const told = this.trackersOf(moved).filter(ref => !reader || resourceKey(ref) !== resourceKey(reader));
     if (told.length > 0) this.#listener(told);
@@ -118,12 +138,20 @@ export class KeyMirror {
     this.#listener([ref]);
   }
 
-  /** Takes in what our own transaction wrote. */
-  wrote(key: string, seen: Seen): void {
+  /**
+   * Takes in what our own transaction did to a key: unless something newer was seen there before its answer came,
+   * which nobody would see again.
+   */
+  wrote(key: string, now: Seen, { begunAt, replaced }: OwnWrite): void {
     const tracked = this.#keys.get(key);
-    this.#highestIndex = Math.max(this.#highestIndex, seen.index);
+    this.#highestIndex = Math.max(this.#highestIndex, now.index);
     if (tracked === undefined) return;
-    tracked.seen = seen;
+    const asOf = now.index === NOT_THERE ? replaced : now.index;
+    const verdict = tracked.learnedAt > begunAt ? compareOwn(now, asOf, tracked) : 'newer';
+    if (verdict === 'newer') {
+      tracked.seen = now;
+      tracked.asOf = asOf;
+    } else if (verdict === 'unclear') tracked.seen = undefined;
     tracked.learnedAt = ++this.#moment;
   }
 
@@ -157,6 +185,27 @@ export class KeyMirror {
     const fingerprint = unchanged ? known.fingerprint : this.#fingerprinter.of(key, entry);
     return { fingerprint, index: entry.modifyIndex, session };
   }
+}
+
+type Verdict = 'newer' | 'older' | 'unclear';
+
+/** Of what a read saw that began before something else was learned: Raft indexes tell which of the two is newer. */
+function compare(entry: KvEntry | undefined, asOf: number | undefined, known: Tracked): Verdict {
+  // Dropped meanwhile, and so it stays until it is read again.
+  if (known.seen === undefined) return 'older';
+  if (entry === undefined && known.seen.index === NOT_THERE) return 'older';
+  const index = entry?.modifyIndex ?? asOf;
+  if (index === undefined || known.asOf === undefined) return 'unclear';
+  return index > known.asOf ? 'newer' : 'older';
+}
+
+/** The same of an own write, during which something was learned. */
+function compareOwn(now: Seen, asOf: number, known: Tracked): Verdict {
+  if (known.seen === undefined) return 'older';
+  if (known.seen.index !== NOT_THERE) return known.seen.index > asOf ? 'older' : 'newer';
+  if (now.index === NOT_THERE) return 'newer';
+  if (known.asOf === undefined) return 'unclear';
+  return known.asOf > asOf ? 'older' : 'newer';
 }
 
 function differs(one: Seen, other: Seen): boolean {

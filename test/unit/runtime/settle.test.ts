@@ -48,7 +48,7 @@ describe('what the queue is told', () => {
     ['throttled', failed(throttled(4000)), { kind: 'retry', minMs: 4000 }],
     ['a lost race', failed(conflict()), { kind: 'retry', capMs: 30_000 }],
     ['what repeating cannot help', failed(terminal()), LATER],
-    ['a defect', failed(new TypeError('x')), LATER],
+    ['a defect', failed(new TypeError('x')), { kind: 'retry' }],
     ['Consul away for all, for a moment', failed(unreachable(), 4000), { kind: 'requeue', afterMs: 6000 }],
     ['Consul away for all, for long: woken when it is back', failed(unreachable(), 10_000), { kind: 'done' }],
   ])('%s', (_, ending, next) => expect(nextFor(ending)).toEqual(next));

@@ -26,11 +26,8 @@ const seenAs = (key: string, value: string, at: number): Seen => ({
   index: at as ModifyIndex,
   session: false,
 });
-const learn = (
-  entries: Record<string, KvEntry | undefined>,
-  begunAt = mirror.beginRead(),
-  reader?: typeof A,
-) => mirror.learn(new Map(Object.entries(entries)), begunAt, reader);
+const learn = (entries: Record<string, KvEntry | undefined>, begunAt = mirror.begin(), reader?: typeof A) =>
+  mirror.learn(new Map(Object.entries(entries)), begunAt, { reader });
 
 describe('what is read', () => {
   test('is known of tracked keys, and of no others', () => {
@@ -47,7 +44,7 @@ describe('what is read', () => {
   test('is told to who tracks what changed, but for who has read it', () => {
     mirror.track(A, new Set(['x', 'y']));
     mirror.track(B, new Set(['y']));
-    learn({ x: entry('x', 'v', 7), y: entry('y', 'v', 7) }, mirror.beginRead(), A);
+    learn({ x: entry('x', 'v', 7), y: entry('y', 'v', 7) }, mirror.begin(), A);
     expect(told).toEqual([['b']]);
     learn({ x: entry('x', 'v', 7), y: entry('y', 'v', 7) });
     expect(told).toHaveLength(1);
@@ -60,9 +57,9 @@ describe('what is read', () => {
 
   test('before an own write does not undo it, whenever it arrives', () => {
     mirror.track(A, new Set(['x', 'gone']));
-    const begunAt = mirror.beginRead();
-    mirror.wrote('x', seenAs('x', 'own', 8));
-    mirror.wrote('gone', ABSENT);
+    const begunAt = mirror.begin();
+    mirror.wrote('x', seenAs('x', 'own', 8), { begunAt: mirror.begin(), replaced: 5 as ModifyIndex });
+    mirror.wrote('gone', ABSENT, { begunAt: mirror.begin(), replaced: 5 as ModifyIndex });
     learn({ x: entry('x', 'old', 5), gone: entry('gone', 'old', 5) }, begunAt);
     expect([mirror.seen('x'), mirror.seen('gone')]).toEqual([seenAs('x', 'own', 8), ABSENT]);
     expect(told).toEqual([]);
@@ -72,7 +69,7 @@ describe('what is read', () => {
 
   test('before it was forgotten does not come back', () => {
     mirror.track(A, new Set(['x']));
-    const begunAt = mirror.beginRead();
+    const begunAt = mirror.begin();
     mirror.forget(['x', 'never tracked']);
     learn({ x: entry('x', 'v', 5) }, begunAt);
     expect(mirror.seen('x')).toBeUndefined();
@@ -80,7 +77,7 @@ describe('what is read', () => {
 
   test('before a later read does not replace it', () => {
     mirror.track(A, new Set(['x']));
-    const [first, second] = [mirror.beginRead(), mirror.beginRead()];
+    const [first, second] = [mirror.begin(), mirror.begin()];
     learn({ x: entry('x', 'new', 9) }, second);
     learn({ x: entry('x', 'old', 5) }, first);
     expect(mirror.seen('x')).toEqual(seenAs('x', 'new', 9));
@@ -150,38 +147,156 @@ describe('tracking', () => {
   });
 });
 
-test('what is known is what the latest begun read or own write said, whatever the order of arrival', () => {
+describe('of what arrives out of order the newest counts, by its Raft index:', () => {
+  const own = (begunAt: number, replaced: number) => ({ begunAt, replaced: replaced as ModifyIndex });
+
+  test.each<[what: string, arrived: KvEntry | undefined, asOf: number | undefined, known: Seen | undefined]>([
+    [
+      'an edit that was seen before our answer came',
+      entry('x', 'theirs', 9),
+      undefined,
+      seenAs('x', 'theirs', 9),
+    ],
+    ['what stood there before', entry('x', 'old', 5), undefined, seenAs('x', 'ours', 8)],
+    ['a removal after our write', undefined, 9, ABSENT],
+    ['its absence before our write', undefined, 7, seenAs('x', 'ours', 8)],
+    ['an absence of which that is not known', undefined, undefined, undefined],
+  ])('%s', (_, arrived, asOf, known) => {
+    for (const isBefore of [true, false]) {
+      mirror = new KeyMirror(prints);
+      mirror.onChange(refs => told.push(refs.map(({ name }) => name)));
+      mirror.track(A, new Set(['x']));
+      const [sent, read] = [mirror.begin(), mirror.begin()];
+      const options = asOf === undefined ? {} : { asOf };
+      if (isBefore) mirror.learn(new Map([['x', arrived]]), read, options);
+      mirror.wrote('x', seenAs('x', 'ours', 8), own(sent, 5));
+      if (!isBefore) mirror.learn(new Map([['x', arrived]]), read, options);
+      expect([isBefore, mirror.seen('x')]).toEqual([isBefore, known]);
+    }
+  });
+
+  test.each<[what: string, arrived: KvEntry | undefined, known: Seen]>([
+    ['a new key after our removal', entry('x', 'theirs', 9), seenAs('x', 'theirs', 9)],
+    ['the key as we removed it', entry('x', 'old', 5), ABSENT],
+    ['nothing', undefined, ABSENT],
+  ])('%s', (_, arrived, known) => {
+    for (const isBefore of [true, false]) {
+      mirror = new KeyMirror(prints);
+      mirror.track(A, new Set(['x']));
+      const [sent, read] = [mirror.begin(), mirror.begin()];
+      if (isBefore) mirror.learn(new Map([['x', arrived]]), read);
+      mirror.wrote('x', ABSENT, own(sent, 5));
+      if (!isBefore) mirror.learn(new Map([['x', arrived]]), read);
+      expect([isBefore, mirror.seen('x')]).toEqual([isBefore, known]);
+    }
+  });
+
+  test('our write is not believed when everything was dropped while it was under way', () => {
+    mirror.track(A, new Set(['x']));
+    const sent = mirror.begin();
+    mirror.forgetAll();
+    mirror.wrote('x', seenAs('x', 'ours', 8), own(sent, 0));
+    expect(mirror.seen('x')).toBeUndefined();
+  });
+
+  test('who tracks a key is told when it is not clear any more', () => {
+    mirror.track(A, new Set(['x']));
+    const read = mirror.begin();
+    mirror.wrote('x', seenAs('x', 'ours', 8), own(mirror.begin(), 0));
+    mirror.learn(new Map([['x', undefined]]), read);
+    expect(told).toEqual([['a']]);
+  });
+});
+
+test('once all has arrived, what is known is the newest of it, or that it is not known', () => {
   const steps = fc.array(
-    fc.record({ what: fc.constantFrom('begin', 'arrive', 'write', 'forget'), pick: fc.nat(20) }),
+    fc.record({
+      what: fc.constantFrom(
+        'put',
+        'delete',
+        'read',
+        'read all',
+        'arrive',
+        'send',
+        'commit',
+        'answer',
+        'forget',
+      ),
+      pick: fc.nat(9),
+    }),
     { maxLength: 40 },
   );
   fc.assert(
     fc.property(steps, all => {
       const each = new KeyMirror(prints);
       each.track(A, new Set(['x']));
-      // Consul's own state, and what reads that are under way have seen of it.
-      let index = 1;
-      const flying: { readonly begunAt: number; readonly saw: number; readonly order: number }[] = [];
-      let known: { readonly index: number; readonly order: number } | undefined;
-      for (const [order, { what, pick }] of all.entries()) {
-        if (what === 'begin') flying.push({ begunAt: each.beginRead(), saw: index, order });
-        if (what === 'write') {
-          each.wrote('x', seenAs('x', String(++index), index));
-          known = { index, order };
+      // Consul, as it is now.
+      let raft = 1;
+      let stored: KvEntry | undefined;
+      // What is on its way.
+      const flying: {
+        readonly begunAt: number;
+        readonly saw: KvEntry | undefined;
+        readonly at: number;
+        readonly asOf: number | undefined;
+      }[] = [];
+      let sending:
+        | { readonly begunAt: number; readonly replaced: number; readonly remove: boolean }
+        | undefined;
+      let committed: (NonNullable<typeof sending> & { readonly at: number }) | undefined;
+      // The newest that has arrived.
+      let newest: { readonly at: number; readonly saw: KvEntry | undefined } = { at: 0, saw: undefined };
+      const arrive = (pick: number): void => {
+        const [read] = flying.splice(pick % Math.max(1, flying.length), 1);
+        if (read === undefined) return;
+        each.learn(new Map([['x', read.saw]]), read.begunAt, { asOf: read.asOf });
+        if (read.at > newest.at) newest = read;
+      };
+      const answer = (): void => {
+        if (committed === undefined) return;
+        const { at, remove, begunAt, replaced } = committed;
+        const now = remove ? ABSENT : seenAs('x', `own ${at}`, at);
+        each.wrote('x', now, { begunAt, replaced: replaced as ModifyIndex });
+        if (at > newest.at) newest = { at, saw: remove ? undefined : entry('x', `own ${at}`, at) };
+        committed = undefined;
+      };
+      for (const { what, pick } of all) {
+        if (what === 'put') stored = entry('x', `theirs ${raft}`, ++raft);
+        if (what === 'delete' && stored !== undefined) {
+          stored = undefined;
+          raft++;
         }
-        if (what === 'forget') {
-          each.forget(['x']);
-          known = { index: 0, order };
+        if (what.startsWith('read')) {
+          const asOf = what === 'read all' ? raft : undefined;
+          flying.push({ begunAt: each.begin(), saw: stored, at: raft, asOf });
         }
-        const arrived =
-          what === 'arrive' ? flying.splice(pick % Math.max(1, flying.length), 1)[0] : undefined;
-        if (arrived !== undefined) {
-          each.learn(new Map([['x', entry('x', String(arrived.saw), arrived.saw)]]), arrived.begunAt);
-          if (known === undefined || arrived.order > known.order)
-            known = { index: arrived.saw, order: arrived.order };
+        if (what === 'arrive') arrive(pick);
+        if (what === 'send' && sending === undefined && committed === undefined) {
+          sending = {
+            begunAt: each.begin(),
+            replaced: stored?.modifyIndex ?? 0,
+            remove: pick < 3 && stored !== undefined,
+          };
         }
-        expect(each.seen('x')?.index ?? 0).toBe(known?.index ?? 0);
+        if (what === 'commit' && sending !== undefined) {
+          if ((stored?.modifyIndex ?? 0) === sending.replaced) {
+            raft++;
+            stored = sending.remove ? undefined : entry('x', `own ${raft}`, raft);
+            committed = { ...sending, at: raft };
+          }
+          sending = undefined;
+        }
+        if (what === 'answer') answer();
+        if (what === 'forget') each.forget(['x']);
       }
+      answer();
+      while (flying.length > 0) arrive(0);
+      const known = each.seen('x');
+      if (known === undefined || newest.at === 0) return;
+      expect(known).toEqual(
+        newest.saw === undefined ? ABSENT : seenAs('x', newest.saw.value.toString(), newest.saw.modifyIndex),
+      );
     }),
+    { numRuns: 2000 },
   );
 });

@@ -1,6 +1,6 @@
-import { type BackoffRange, backoffMs } from './backoff.ts';
-import type { Clock, Random } from './clock.ts';
-import { pause } from './pause.ts';
+import { type BackoffRange, backoffMs } from '../core/backoff.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import { pause } from '../core/pause.ts';
 
 export interface UntilDoneOptions {
   readonly range: BackoffRange;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { untilDone } from '../../../src/core/until-done.ts';
+import { untilDone } from '../../../src/consul/until-done.ts';
 import { FakeClock, settled } from '../../support/fake-clock.ts';
 
 const range = { baseMs: 100, capMs: 1_000 };
