@@ -40,6 +40,8 @@ export class LedgerSync {
   /** Reads of everything: how many were begun, and which of them is what the ledger shows. */
   #begun = 0;
   #shown = 0;
+  /** Ends the blocking query of the history that it began in. */
+  #history = new AbortController();
   #loading: { readonly asOf: number; readonly done: Promise<void> } | undefined;
 
   constructor(options: LedgerSyncOptions) {
@@ -58,6 +60,8 @@ export class LedgerSync {
     const entries = await this.#readEverything(highestIndex());
     if (!ledger.claims.complete) await this.#requireOwnRecords();
     ledger.replaceOwn(decodeRecords(installId, entries), begunAt);
+    // A query under way may wait for an index of a history that is no more.
+    this.#history.abort();
   }
 
   /** Makes the view of other installs' claims at least as new as a write at `index`. */
@@ -102,11 +106,14 @@ export class LedgerSync {
     const onFailure = (error: unknown): void => {
       if (!signal.aborted) logger.debug({ prefix: ROOT, err: error }, 'watch of Consul interrupted');
     };
-    const following = { signal, clock, random, onFailure };
-    for await (const { reset } of watch({ read, ...following })) {
-      if (reset) this.#options.onReset();
-      await untilDone(() => this.#lookAtInstalls(), { ...following, range: LOOK_AGAIN });
-      await pause(clock, PAUSE_MS, signal);
+    while (!signal.aborted) {
+      this.#history = new AbortController();
+      const following = { signal: AbortSignal.any([signal, this.#history.signal]), clock, random, onFailure };
+      for await (const { reset } of watch({ read, ...following })) {
+        if (reset) this.#options.onReset();
+        await untilDone(() => this.#lookAtInstalls(), { ...following, range: LOOK_AGAIN });
+        await pause(clock, PAUSE_MS, following.signal);
+      }
     }
   }
 

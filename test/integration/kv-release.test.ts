@@ -97,18 +97,22 @@ test('and the next operator takes over what is declared again, under the same na
   await world.kube.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: world.namespace } });
   await kvs.declare('single', { key: world.key('single'), value: 'x' });
   await kvs.declare('renamed', { prefix: world.key('tree/'), data: { a: '1', b: '2' } });
+  await kvs.declare('wide', { prefix: world.key('wide/'), data: { k0: 'x' } });
   operator = await world.startOperator();
   await kvs.ready('single');
   await kvs.ready('renamed');
+  await kvs.ready('wide');
   expect(conditionsOf(await kvs.get('renamed'))['Ready']?.message).toBe('2 keys in Consul equal the spec');
   // Only what is declared has an owner; the keys of all are as they were.
-  await expect.poll(owners).toEqual(new Set(['renamed', 'single']));
+  await expect.poll(owners).toEqual(new Set(['renamed', 'single', 'wide']));
   expect(await ownKeys()).toEqual(before);
   await kvs.remove('single');
   await kvs.remove('renamed');
+  await kvs.remove('wide');
   expect(await world.stored('single')).toEqual({});
   expect(await world.stored('tree/')).toEqual({});
-  expect(Object.keys(await world.stored('wide/'))).toHaveLength(100);
+  // What was let go of and not declared again is nobody's.
+  expect(Object.keys(await world.stored('wide/'))).toHaveLength(99);
 });
 
 test('release leaves the resources of namespaces alone that are none of its business', async () => {

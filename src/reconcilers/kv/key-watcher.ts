@@ -66,6 +66,10 @@ export class KeyWatcher {
       if (folder !== undefined) await this.#read(keysBeneath(folder), folder.path);
     }
     await this.#read([...mirror.keys()].filter(key => !this.#watched.covers(key)));
+    // Queries under way may wait for an index of a history that is no more.
+    for (const loop of this.#loops.values()) loop.abort();
+    this.#loops.clear();
+    this.#syncLoops();
   }
 
   /** Watches from now on, until the signal aborts. */
@@ -257,10 +261,23 @@ export class KeyWatcher {
         await this.#read([...mirror.keys()].filter(key => !this.#watched.covers(key)));
         const uncovered = [...this.#exclusive.values()].filter(({ prefix }) => !this.#watched.covers(prefix));
         for (const { prefix } of uncovered) await this.#listExclusive(prefix);
+        for (const prefix of this.#watched.prefixes) await this.#checkHistory(prefix);
       } catch (error) {
         this.#say('sweep')(error);
       }
     }
+  }
+
+  /**
+   * Consul may be restored or rebuilt in the moment between two blocking queries. The next one would then wait for an
+   * index that the new history may not reach for long.
+   */
+  async #checkHistory(prefix: string): Promise<void> {
+    const { consul, signal } = this.#options;
+    const lookedAt = this.#tree.find(prefix)?.index ?? 0;
+    const consistent = { separator: '/', signal, consistency: 'consistent' } as const;
+    const { index } = await consul.kv.keys(withoutSlash(prefix), consistent);
+    if (index < lookedAt) this.#options.onReset();
   }
 
   #say(what: string): (error: unknown) => void {
