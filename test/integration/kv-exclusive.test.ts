@@ -129,11 +129,15 @@ describe('a stranger that comes later', () => {
     await world.consul.kvPut(world.key('locked/lock'), 'holder', { acquire: session });
     await kvs.lookAgain('locked');
     expect(await world.stored('locked/')).toEqual({ ours: '1', lock: 'holder' });
+    expect(await messageOf('locked')).toContain(
+      `a lock is held there or it cannot be addressed safely: ${world.key('locked/lock')}`,
+    );
     await put('locked/plain');
     await world.becomesStored('locked/', { ours: '1', lock: 'holder' });
     await untilItWaits();
     await world.consul.destroySession(session);
     await world.becomesStored('locked/', { ours: '1' });
+    await expect.poll(() => messageOf('locked')).toBe('1 key in Consul equals the spec');
   });
 
   test('stays when the resource is deleted: only what was declared goes', async () => {
@@ -158,6 +162,7 @@ describe('keys that cannot be addressed safely', () => {
     expect(await messageOf(name, 'Drifted')).toContain(world.key(`${name}/${rest}`));
     await kvs.change(name, { driftPolicy: 'Correct' });
     await kvs.lookAgain(name);
+    expect(await messageOf(name)).toContain(world.key(`${name}/${rest}`));
     const keys = await world.consul.get(`/v1/kv/${world.key(name)}?keys`);
     expect(keys).toEqual([world.key(`${name}/${rest}`), world.key(`${name}/ours`)].sort());
   });

@@ -30,7 +30,7 @@ export function startOperatorProcess(sandbox: Sandbox): OperatorProcess {
     },
   });
   closeSync(log);
-  sandbox.guard(child.pid ?? 0);
+  if (child.pid !== undefined) sandbox.guard(child.pid);
   const exited = once(child, 'exit');
   return {
     logFile,

@@ -31,7 +31,7 @@ import {
   type Seen,
   type Stranger,
 } from './plan.ts';
-import { receiptFor, summarize } from './report.ts';
+import { readyMessage, receiptFor, summarize } from './report.ts';
 import type { SourceReader } from './sources.ts';
 import { cutUnit } from './units.ts';
 
@@ -155,13 +155,12 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     return receiptFor(change, cut.done, record === undefined, subject.deleting);
   }
 
-  report({ ref }: KvSubject, { wishes, facts }: KvObservation): Report {
+  report({ ref, resource }: KvSubject, { wishes, facts }: KvObservation): Report {
     const { watcher, datacenter, fingerprinter } = this.#options;
-    const declared = wishes.size;
+    const strangers = resource?.spec.driftPolicy === 'Ignore' ? [] : facts.strangers;
     const keys = facts.record === undefined ? 0 : writtenNames(facts.record).length;
     return {
-      message:
-        declared === 1 ? '1 key in Consul equals the spec' : `${declared} keys in Consul equal the spec`,
+      message: readyMessage(wishes.size, strangers),
       driftSeen: watcher.coverage(this.#options.mirror.trackedBy(ref)),
       datacenter: datacenter(),
       status: { keys, hash: fingerprinter.ofAll(wishes) },

@@ -1,6 +1,6 @@
 import type { EventReason } from '../../api/v1alpha1/common.ts';
 import type { Receipt } from '../../runtime/kind.ts';
-import type { Cause, KvChanges, NameChange } from './plan.ts';
+import type { Cause, KvChanges, NameChange, Stranger } from './plan.ts';
 
 const NAMED = 10;
 
@@ -33,6 +33,15 @@ function noteForDeletion(done: readonly NameChange[]): string {
     : `removed ${list(done)}`;
 }
 
+/** What Ready says of a resource that equals its spec, and which strangers stay because they must not be removed. */
+export function readyMessage(declared: number, strangers: readonly Stranger[]): string {
+  const equal =
+    declared === 1 ? '1 key in Consul equals the spec' : `${declared} keys in Consul equal the spec`;
+  const kept = strangers.filter(({ addressable, seen }) => !addressable || seen.session);
+  if (kept.length === 0) return equal;
+  return `${equal}; not removed, for a lock is held there or it cannot be addressed safely: ${listNames(kept.map(({ key }) => key))}`;
+}
+
 /** `write a, b; delete c`: what a change does to keys. */
 export function summarize(changes: readonly NameChange[]): string {
   const written = changes.filter(({ write }) => write.verb === 'put');
@@ -47,6 +56,10 @@ export function summarize(changes: readonly NameChange[]): string {
 }
 
 function list(changes: readonly NameChange[]): string {
-  const names = changes.slice(0, NAMED).map(({ name }) => name);
-  return changes.length > NAMED ? `${names.join(', ')} and ${changes.length - NAMED} more` : names.join(', ');
+  return listNames(changes.map(({ name }) => name));
+}
+
+function listNames(names: readonly string[]): string {
+  const first = names.slice(0, NAMED).join(', ');
+  return names.length > NAMED ? `${first} and ${names.length - NAMED} more` : first;
 }
