@@ -15,8 +15,8 @@
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { pause } from '../core/pause.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { RetryableError } from '../core/errors.ts';
-import { Pace } from './pace.ts';
 import type { Answer } from './types.ts';
 
 export interface WatchOptions<T> {
@@ -73,7 +73,7 @@ export async function* watch<T>(options: WatchOptions<T>): AsyncGenerator<WatchE
 /** Where a watch stands. */
 class Cursor<T> {
   readonly #options: WatchOptions<T>;
-  readonly #pace: Pace;
+  readonly #pace: TokenBucket;
   #index = 0;
   #waitSeconds: number;
   #reset = false;
@@ -88,7 +88,7 @@ class Cursor<T> {
   constructor(options: WatchOptions<T>) {
     this.#options = options;
     this.#waitSeconds = options.waitSeconds ?? DEFAULT_WAIT_SECONDS;
-    this.#pace = new Pace(options.clock, PACE.intervalMs, PACE.burst);
+    this.#pace = new TokenBucket(options.clock, PACE);
   }
 
   get params(): WatchParams {
@@ -104,7 +104,7 @@ class Cursor<T> {
     const { clock, signal } = this.#options;
     await pause(clock, this.#backoffMs, signal);
     this.#backoffMs = 0;
-    await this.#pace.next(signal);
+    await this.#pace.take(signal);
   }
 
   take(answer: Answer<T>): WatchEvent<T> | undefined {

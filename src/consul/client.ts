@@ -1,5 +1,6 @@
 import { trace, type Tracer } from '@opentelemetry/api';
 import type { Clock } from '../core/clock.ts';
+import { Semaphore } from '../core/semaphore.ts';
 import { SCOPE } from '../telemetry/names.ts';
 import { AddressRing, parseAddress } from './address.ts';
 import { type AgentReads, createAgent } from './agent.ts';
@@ -9,7 +10,6 @@ import { consulError } from './errors.ts';
 import { type ConsulHealth, HealthMonitor } from './health.ts';
 import type { RequestSample } from './instrumentation.ts';
 import { createKv, type KvReads, type KvWrites } from './kv.ts';
-import { Lane } from './lane.ts';
 import { type Channel, createSender } from './sender.ts';
 import { createSessions, type SessionReads, type SessionWrites } from './session.ts';
 import type { TlsFiles } from './tls.ts';
@@ -78,7 +78,7 @@ export function createConsulClient(options: ConsulClientOptions): ConsulClient {
   const health = new HealthMonitor(clock);
   const closing = new AbortController();
   const channel = (limit = DEFAULT_CONNECTIONS): Channel => ({
-    lane: new Lane(limit),
+    places: new Semaphore(limit),
     connections: new Connections(limit, tls ?? {}),
   });
   const ordinary = channel(options.maxConnections);

@@ -8,6 +8,7 @@
  */
 import { clip } from '../core/conditions.ts';
 import { ConflictError, RetryableError, TerminalError } from '../core/errors.ts';
+import { isTlsCode, socketCode } from '../core/socket-code.ts';
 import { CONSUL_ERROR_CODES, type ConsulErrorCode } from './error-codes.ts';
 
 export { CONSUL_ERROR_CODES, type ConsulErrorCode } from './error-codes.ts';
@@ -45,9 +46,9 @@ export function consulError(
 
 /** The connection could not be made, or broke. @param sent whether any byte may have reached the server. */
 export function connectionError(cause: unknown, site: RequestSite, sent: boolean): ConsulError {
-  const symbol = socketCode(cause);
+  const symbol = socketCode(cause) ?? 'no code';
   const circumstances = { cause, outcomeUnknown: site.writes && sent };
-  if (TLS_FAILURE.test(symbol)) {
+  if (isTlsCode(symbol)) {
     return consulError(
       'CONSUL_TLS',
       `${server(site)} offers no acceptable TLS session (${symbol})`,
@@ -61,16 +62,6 @@ export function connectionError(cause: unknown, site: RequestSite, sent: boolean
         circumstances,
       )
     : consulError('CONSUL_UNREACHABLE', `${server(site)} cannot be reached (${symbol})`, circumstances);
-}
-
-const TLS_FAILURE =
-  /^(?:ERR_SSL|ERR_TLS|ERR_OSSL|EPROTO|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH)/;
-
-/** Of `autoSelectFamily` the first attempt speaks for all. */
-function socketCode(cause: unknown): string {
-  if (cause instanceof AggregateError && cause.errors.length > 0) return socketCode(cause.errors[0]);
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  return typeof code === 'string' ? code : 'no code';
 }
 
 export function timeoutError(site: RequestSite, deadlineMs: number, sent: boolean): ConsulError {
@@ -197,6 +188,30 @@ export function classifyTxnError(error: { readonly opIndex: number; readonly wha
 
 const PRECONDITION =
   /^(?:failed to (?:set|delete|lock|unlock) key ".*|failed index check .*|failed to check index.*|key ".*" (?:exists|doesn't exist))$/;
+
+/** Why a transaction that takes or gives up a lock was refused. `moved`: the key is not as `check-index` believes. */
+export type LockRefusal = 'held' | 'lock-delay' | 'invalid-session' | 'moved' | 'denied' | 'other';
+
+/**
+ * Reads the `Errors` of a 409 on a `lock` or `unlock`. Consul looks at rights and at the lock-delay before anything
+ * else (`preCheck` in `agent/txn_endpoint.go`), and then names every operation that fails.
+ */
+export function classifyLockRefusal(errors: readonly { readonly what: string }[]): LockRefusal {
+  const found = LOCK_REFUSALS.find(([pattern]) => errors.some(({ what }) => pattern.test(what)));
+  return found?.[1] ?? 'other';
+}
+
+/** Held to the start, because the rest quotes keys; without a session nothing else counts. */
+const LOCK_REFUSALS: readonly (readonly [RegExp, LockRefusal])[] = [
+  [/^(?:Permission denied|ACL not found)/, 'denied'],
+  [/^(?:invalid session "|missing session)/, 'invalid-session'],
+  [
+    /^failed to (?:lock|unlock) key ".*", lock (?:is already held|isn't held, or is held by another session)$/,
+    'held',
+  ],
+  [/^failed to lock key ".*" due to lock delay$/, 'lock-delay'],
+  [/^(?:failed index check|failed to check index|key ".*" exists$)/, 'moved'],
+];
 
 function server({ address, datacenter }: RequestSite): string {
   return `Consul at ${address}${datacenter === undefined ? '' : ` (datacenter ${datacenter})`}`;

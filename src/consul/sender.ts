@@ -1,7 +1,8 @@
-import { AbortedError, RetryableError } from '../core/errors.ts';
 import type { Clock } from '../core/clock.ts';
+import { Deadline } from '../core/deadline.ts';
+import { AbortedError, RetryableError } from '../core/errors.ts';
+import type { Semaphore } from '../core/semaphore.ts';
 import type { AddressRing, ConsulAddress } from './address.ts';
-import { Deadline } from './deadline.ts';
 import {
   connectionError,
   isConsulError,
@@ -13,7 +14,6 @@ import {
 } from './errors.ts';
 import type { HealthMonitor } from './health.ts';
 import { type Instruments, Measurement } from './instrumentation.ts';
-import type { Lane } from './lane.ts';
 import type { ConsulRequest, SendRequest } from './request.ts';
 import type { TokenSource } from './token.ts';
 import { type Connections, WireFailure, type WireReply } from './transport.ts';
@@ -21,7 +21,8 @@ import type { BlockingParams, CallOptions } from './types.ts';
 
 /** Blocking queries have a channel of their own, so that they never stand in the way of other requests. */
 export interface Channel {
-  readonly lane: Lane;
+  /** Of all addresses together; a connection pool, being of one address, cannot count them. */
+  readonly places: Semaphore;
   readonly connections: Connections;
 }
 
@@ -42,12 +43,9 @@ export interface SenderParts {
 export function createSender(parts: SenderParts): SendRequest {
   return async (request, options) => {
     const deadlineMs = options.deadlineMs ?? defaultDeadlineMs(request);
-    const deadline = new Deadline(parts.clock, deadlineMs, [options.signal, parts.closing]);
-    try {
-      return await new Call(parts, request, options, deadline).run();
-    } finally {
-      deadline.dispose();
-    }
+    using deadline = new Deadline(parts.clock, deadlineMs, [options.signal, parts.closing]);
+    // Awaited, or the deadline would be taken off at once.
+    return await new Call(parts, request, options, deadline).run();
   };
 }
 
@@ -75,9 +73,9 @@ class Call<T> {
   }
 
   async run(): Promise<T> {
-    const { lane } = this.#channel;
-    const leave = await lane.enter(this.#deadline.signal).catch((reason: unknown) => {
-      throw this.#translate(new WireFailure(reason, false), this.#parts.addresses.current);
+    const { signal } = this.#deadline;
+    const leave = await this.#channel.places.acquire(signal).catch(() => {
+      throw this.#translate(new WireFailure(signal.reason, false), this.#parts.addresses.current);
     });
     try {
       return await this.#withFreshToken();

@@ -21,6 +21,18 @@ export type KvOperation =
       readonly flags: bigint;
       readonly index: ModifyIndex;
     }
+  | {
+      /**
+       * Takes the lock, or keeps it, or gives it up without a lock-delay; and writes value and flags. Put `check-index`
+       * or `check-not-exists` first when what is written follows from what stood there. What a refusal means is told by
+       * `classifyLockRefusal`.
+       */
+      readonly verb: 'lock' | 'unlock';
+      readonly key: string;
+      readonly session: SessionId;
+      readonly value: Buffer;
+      readonly flags: bigint;
+    }
   | { readonly verb: 'delete-cas' | 'check-index'; readonly key: string; readonly index: ModifyIndex }
   | { readonly verb: 'check-not-exists' | 'get' | 'get-or-empty'; readonly key: string };
 
@@ -104,12 +116,24 @@ export function encodeOperation(operation: KvOperation): string {
   return `{"KV":{"Verb":"${verb}","Key":${JSON.stringify(key)}${details(operation)}}}`;
 }
 
+/** Bytes of `encodeOperation(operation)`, without writing its value. @throws TypeError as that does. */
+export function encodedBytes(operation: KvOperation): number {
+  if (!('value' in operation)) return Buffer.byteLength(encodeOperation(operation));
+  const bare = encodeOperation({ ...operation, value: NO_VALUE });
+  return Buffer.byteLength(bare) + Math.ceil(operation.value.length / 3) * 4;
+}
+
+const NO_VALUE = Buffer.alloc(0);
+
 function details(operation: KvOperation): string {
   switch (operation.verb) {
     case 'check-session':
-      return `,"Session":"${parseSessionId(operation.session)}"`;
+      return session(operation);
+    case 'lock':
+    case 'unlock':
+      return content(operation) + session(operation);
     case 'cas':
-      return `,"Value":"${operation.value.toString('base64')}","Flags":${uint64(operation.flags)}${index(operation)}`;
+      return content(operation) + index(operation);
     case 'delete-cas':
     case 'check-index':
       return index(operation);
@@ -119,6 +143,14 @@ function details(operation: KvOperation): string {
       break;
   }
   return '';
+}
+
+function session(operation: { readonly session: SessionId }): string {
+  return `,"Session":"${parseSessionId(operation.session)}"`;
+}
+
+function content({ value, flags }: { readonly value: Buffer; readonly flags: bigint }): string {
+  return `,"Value":"${value.toString('base64')}","Flags":${uint64(flags)}`;
 }
 
 function index(operation: { readonly index: ModifyIndex }): string {

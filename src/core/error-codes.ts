@@ -13,9 +13,18 @@ export const OPERATOR_ERROR_CODES = {
   DRY_RUN: 'PROCONSUL_DRY_RUN is set: the message says what would have been written.',
   INSTALL_ID_UNKNOWN:
     'The uid of the namespace kube-system cannot be read. Grant get on that namespace, or set PROCONSUL_INSTALL_ID.',
+  INSTALL_ID_TAKEN:
+    'Another install leads under the same id. Give one of the two another PROCONSUL_INSTALL_ID.',
   KEY_INVALID: 'A key that Consul could store but not address safely. Change it as the message says.',
   KEY_NOT_ALLOWED: 'Tenancy does not let this namespace write the key.',
   KEY_NOT_OURS: 'A write would have left the records of this install. This is a defect: please report it.',
+  LEASE_TIMING: 'The TTL or the lock-delay of a lease is out of bounds; the message says what they are.',
+  LOCK_CONFLICT:
+    'The key of a lock is used for something else, which is left alone. Choose another key, or delete that one if nobody needs it.',
+  LOCK_TAKEN:
+    'A lock that was asked for once, without waiting for it, is held by another or in its lock-delay.',
+  LEASE_CONTENDED:
+    'The Lease of this install kept changing while a tenure was opened. It is tried again by itself.',
   PORT_UNAVAILABLE:
     'A port for probes or metrics is taken or not allowed. Change the setting that the message names.',
   PRIVATE_KEY_DAMAGED:
@@ -26,6 +35,8 @@ export const OPERATOR_ERROR_CODES = {
   RELEASE_CONTENDED:
     'A record kept changing while the install was being released. Stop the operator, then release again.',
   SETTING_INVALID: 'A setting is wrong; the message names it and says what would be right.',
+  TENURE_DOES_NOT_END:
+    'A reconcile did not end when the lead was lost. The process ends itself, as it must not lead again like that.',
   TURN_CONTENDED:
     'Consul changed under the hands of the operator several times in a row. It is tried again by itself.',
   TURN_DEADLINE: 'A reconcile was not done in time. It is tried again by itself.',

@@ -1,3 +1,5 @@
+import { unprintableIn } from './printable.ts';
+
 /**
  * What a key in Consul's key/value store may look like. `/v1/txn` stores anything, while `/v1/kv` cleans paths
  * (CVE-2025-11392): a key that the two would treat differently could be written and never read or deleted
@@ -7,12 +9,6 @@ export const MAX_KEY_BYTES = 512;
 
 /** Prefixes that belong to operators: owner records and private keys. */
 export const RESERVED_PREFIXES: readonly string[] = ['proconsul/', 'proconsul-private/'];
-
-/**
- * Letters, marks, numbers, punctuation, symbols and the plain space: what Go's `unicode.IsPrint` prints. Consul's
- * `/v1/kv` refuses any other character, `/v1/txn` takes it. Not a symbol in earnest: object and replacement marks.
- */
-const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|[\ufffc\ufffd]/u;
 
 /**
  * Why `key` must not be written, in words for the user, or undefined when it may be.
@@ -29,7 +25,9 @@ export function keyProblem(key: string): string | undefined {
 export function pathProblem(key: string): string | undefined {
   if (key === '') return 'is empty';
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) return `is longer than ${MAX_KEY_BYTES} bytes`;
-  if (UNPRINTABLE.test(key)) return 'has a control, bidi or otherwise unprintable character';
+  const unprintable = unprintableIn(key);
+  // Consul's `/v1/kv` answers 400 to it, `/v1/txn` stores it.
+  if (unprintable !== undefined) return `has the character ${unprintable}, which is not printable`;
   if (key.includes('%')) return 'has a %';
   if (key.startsWith('/')) return 'starts with /';
   if (key.endsWith('/')) return 'ends in /';

@@ -3,6 +3,7 @@ import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
+import type { Operator } from '../support/operator.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
@@ -13,12 +14,13 @@ type OwnConsul = Consul & { close(): Promise<void> };
 let own: OwnConsul;
 let world: World;
 let kvs: ConsulKvs;
+let operator: Operator;
 
 async function start(durable: boolean): Promise<void> {
   own = await startConsulSandbox({ durable });
   world = await World.create('consul-history', { consulAddress: own.address });
   kvs = new ConsulKvs(world);
-  await world.startOperator();
+  operator = await world.startOperator();
 }
 
 afterEach(async () => {
@@ -62,6 +64,48 @@ describe('a Consul that keeps its data', () => {
     await world.becomesStored('', { changed: 'new', 'tree/one': '1', added: 'new', stranger: 'old' });
     for (const name of ['changed', 'shrunk', 'added']) await kvs.ready(name);
     await settles();
+  });
+
+  test('is set back: who was not changed in between keeps its status all the while', async () => {
+    await kvs.declareReady('untouched', { key: world.key('untouched'), value: 'declared' });
+    const snapshot = await takeSnapshot(own.address);
+    await kvs.declareReady('added', { key: world.key('added'), value: 'new' });
+    const before = world.toKube.requests.length;
+    await restore(own.address, snapshot);
+
+    await world.becomesStored('', { untouched: 'declared', added: 'new' });
+    await kvs.lookAgain('untouched');
+    const statusWrites = world.toKube.requests
+      .slice(before)
+      .filter(({ method, path }) => method === 'PATCH' && path.endsWith('/untouched/status'));
+    expect(statusWrites).toHaveLength(1); // that of the look just asked for
+  });
+
+  /** Made by a snapshot of before: it holds the same keys, and no tombstones of those deleted since. */
+  test('collects its tombstones: indexes go back, and nothing is forgotten, written or looked at again', async () => {
+    for (const name of ['one', 'two']) {
+      await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
+    }
+    const turnsOfTheLiving = () =>
+      operator.logs.filter(({ msg, name }) => msg === 'reconciled' && name !== 'deleted').length;
+    const snapshot = await takeSnapshot(own.address);
+    const index = await indexBelow(world.namespace);
+    await kvs.declareReady('deleted', { key: world.key('deleted'), value: 'declared' });
+    await kvs.remove('deleted');
+    for (const prefix of [world.namespace, 'proconsul']) {
+      expect(await indexBelow(prefix)).toBeGreaterThan(index);
+      await isWaitedFor(prefix, await indexBelow(prefix));
+    }
+    const [turns, requests] = [turnsOfTheLiving(), world.toConsul.requests.length];
+    await restore(own.address, snapshot);
+
+    for (const prefix of [world.namespace, 'proconsul']) await isWaitedFor(prefix, index);
+    expect(turnsOfTheLiving()).toBe(turns);
+    expect(world.toConsul.requests.slice(requests).filter(isConsulWrite)).toEqual([]);
+    expect(operator.logs.filter(({ msg }) => msg === 'Consul has been read')).toHaveLength(1);
+
+    await world.consul.kvPut(world.key('one'), 'edited');
+    await world.becomesStored('', { one: 'declared', two: 'declared' });
   });
 
   test('is set back while no operator runs: the same', async () => {
@@ -121,10 +165,23 @@ async function restore(address: string, snapshot: ArrayBuffer): Promise<void> {
 /** A long poll waits for whatever comes after this key's last change. */
 async function isWatched(key: string): Promise<void> {
   const { modifyIndex } = (await world.consul.kvGet(key)) ?? {};
+  await isWaitedFor(world.namespace, Number(modifyIndex));
+}
+
+/** A long poll waits for whatever comes below the prefix after this index. */
+async function isWaitedFor(prefix: string, index: number): Promise<void> {
   const waits = () =>
-    world.toConsul.count(({ query, finished }) => !finished && query.get('index') === String(modifyIndex)) >
-    0;
-  await eventually(waits, { what: 'a blocking query on the last index' });
+    world.toConsul.count(
+      ({ path, query, finished }) =>
+        !finished && path === `/v1/kv/${prefix}` && query.get('index') === String(index),
+    ) > 0;
+  await eventually(waits, { what: `a blocking query below ${prefix} on ${index}` });
+}
+
+/** The highest index at and below a prefix, that of tombstones included. */
+async function indexBelow(prefix: string): Promise<number> {
+  const { headers } = await fetch(`${own.address}/v1/kv/${prefix}?keys&separator=/&consistent`);
+  return Number(headers.get('x-consul-index'));
 }
 
 /** Promise P1: once every resource was looked at again, nothing more is written. */

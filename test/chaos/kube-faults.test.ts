@@ -10,6 +10,14 @@ import { unique, World } from '../support/world.ts';
 
 const TIMES = 3;
 
+const THROTTLED: Fault = {
+  kind: 'reply',
+  status: 429,
+  headers: { 'retry-after': '1' },
+  body: status(429, 'TooManyRequests'),
+};
+const BROKEN: Fault = { kind: 'reply', status: 500, body: status(500, 'InternalError') };
+
 let world: World;
 let kvs: ConsulKvs;
 let operator: Operator;
@@ -42,13 +50,8 @@ describe('watches end with', () => {
     'a reset': { kind: 'reset' },
     '410 as a status': { kind: 'reply', status: 410, body: status(410, 'Expired') },
     '410 as an event': { kind: 'reply', status: 200, body: watchError(410, 'Expired') },
-    '429 with Retry-After': {
-      kind: 'reply',
-      status: 429,
-      headers: { 'retry-after': '1' },
-      body: status(429, 'TooManyRequests'),
-    },
-    '500': { kind: 'reply', status: 500, body: status(500, 'InternalError') },
+    '429 with Retry-After': THROTTLED,
+    '500': BROKEN,
     '500 as an event': { kind: 'reply', status: 200, body: watchError(500, 'InternalError') },
     '503 of something on the way': { kind: 'reply', status: 503, body: '<html>no backend</html>' },
     'half a line': {
@@ -82,13 +85,8 @@ describe('watches end with', () => {
 describe('writes are answered with', () => {
   const answers: Readonly<Record<string, Fault>> = {
     '409': { kind: 'reply', status: 409, body: status(409, 'Conflict') },
-    '429 with Retry-After': {
-      kind: 'reply',
-      status: 429,
-      headers: { 'retry-after': '1' },
-      body: status(429, 'TooManyRequests'),
-    },
-    '500': { kind: 'reply', status: 500, body: status(500, 'InternalError') },
+    '429 with Retry-After': THROTTLED,
+    '500': BROKEN,
     'a reset after they were done': { kind: 'dropReply' },
   };
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ConsulKvs } from '../support/consulkv.ts';
+import type { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
-import { World } from '../support/world.ts';
+import { createRunningWorld } from '../support/running-world.ts';
+import type { World } from '../support/world.ts';
 
 const RESOURCES = 100;
 
@@ -9,9 +10,7 @@ let world: World;
 let kvs: ConsulKvs;
 
 beforeAll(async () => {
-  world = await World.create('namespace-gone');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('namespace-gone'));
 });
 
 afterAll(() => world.close());

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ConsulKvs } from '../support/consulkv.ts';
+import type { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isKubernetesWrite, isWritingTransaction } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 /** Torture row 28: others who want what is ours. */
 
@@ -16,9 +17,7 @@ let world: World;
 let kvs: ConsulKvs;
 
 beforeEach(async () => {
-  world = await World.create('rivals');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('rivals'));
   await kvs.declareReady('neighbour', { key: world.key('neighbour'), value: 'untouched' });
 });
 

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ConsulKvs } from '../support/consulkv.ts';
+import type { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { Operator } from '../support/operator.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isConsulWrite, isEventWrite, isWritingTransaction } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 /** Torture row 25. */
 
@@ -13,9 +14,7 @@ let kvs: ConsulKvs;
 let operator: Operator;
 
 beforeEach(async () => {
-  world = await World.create('shutdown');
-  kvs = new ConsulKvs(world);
-  operator = await world.startOperator();
+  ({ world, kvs, operator } = await createRunningWorld('shutdown'));
 });
 
 afterEach(() => world.close());

@@ -3,7 +3,7 @@ import { parseConsulKV } from '../../src/api/v1alpha1/consulkv.ts';
 import { KubeApi, KubeApiError, type KubeObject } from '../support/kube-api.ts';
 import { SCHEMA_CASES, SPEC_CASES } from '../unit/api/consulkv-cases.ts';
 import { BAD_KEYS, GOOD_KEYS, UNPRINTED_KEYS } from '../unit/api/consulkv-keys.ts';
-import { installCrds, isTrue } from './crd-support.ts';
+import { installCrds, isTrue } from '../support/crds.ts';
 
 type Spec = Readonly<Record<string, unknown>>;
 

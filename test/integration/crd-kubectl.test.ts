@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { findTools } from '../../tools/sandbox/binaries.ts';
 import { KubeApi } from '../support/kube-api.ts';
-import { installCrds } from './crd-support.ts';
+import { installCrds } from '../support/crds.ts';
 
 const root = join(import.meta.dirname, '../..');
 const { apiServerUrl, caFile, adminToken, kubeconfigPath } = inject('sandbox');
@@ -99,6 +99,38 @@ describe('kubectl get', () => {
   });
 });
 
+describe('kubectl get, of a lease', () => {
+  const lease = { apiVersion, kind: 'ConsulLeaderLease', metadata: { name: 'lease', namespace: '' } };
+
+  beforeAll(async () => {
+    lease.metadata.namespace = namespace;
+    const candidates = { selector: { matchLabels: { app: 'orders' } } };
+    await kube.create({ ...lease, spec: { key: 'kubectl/lease', holders: 2, candidates } });
+    const holders = [{ name: 'orders-0', acquiredTime: '2020-01-01T00:00:00Z' }, { name: 'orders-1' }];
+    const conditions = [condition('Ready', 'True', 'Applied', 'all is well')];
+    await kube.patch(
+      lease,
+      { status: { observedGeneration: 1, holders, transitions: 3, conditions } },
+      'status',
+    );
+  });
+
+  afterAll(() => kube.delete(lease));
+
+  test('shows the columns, with the first holder', async () => {
+    const lines = (await kubectl('get', 'clease', '-o', 'wide')).trim().split('\n');
+    const [header, row] = lines.map(line => line.split(/ {2,}/));
+    expect(header).toEqual(['NAME', 'READY', 'HOLDER', 'SINCE', 'TRANSITIONS', 'AGE', 'REASON', 'MESSAGE']);
+    const ages = [expect.stringMatching(/^\d+y/), '3', expect.any(String)];
+    expect(row).toEqual(['lease', 'True', 'orders-0', ...ages, 'Applied', 'all is well']);
+  });
+
+  test('selects by the key', async () => {
+    const names = await kubectl('get', 'clease', '-o', 'name', '--field-selector', 'spec.key=kubectl/lease');
+    expect(names.trim()).toBe('consulleaderlease.proconsul.dev/lease');
+  });
+});
+
 describe('kubectl explain', () => {
   test('shows every field, also nested ones, without a default', async () => {
     const fields = await kubectl('explain', 'consulkv.spec', '--recursive');
@@ -123,21 +155,23 @@ describe('kubectl explain', () => {
 });
 
 describe('written examples', async () => {
-  const page = await readFile(join(root, 'docs/spec/consulkv.md'), 'utf8');
-  const examples = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml = ''], place) => ({
-    place: place + 1,
-    yaml,
-  }));
+  const pages = await readdir(join(root, 'docs/spec'));
+  const texts = await Promise.all(pages.map(page => readFile(join(root, 'docs/spec', page), 'utf8')));
+  const examples = texts.flatMap((text, page) =>
+    [...text.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, yaml = ''], place) => {
+      return { page: pages[page] ?? '', place: place + 1, yaml };
+    }),
+  );
   const files = (await readdir(join(root, 'manifests/samples'))).filter(file => file.startsWith('consulkv-'));
   const samples = files.map(file => ({ path: join(root, 'manifests/samples', file), file }));
 
   test('are there', () => {
-    expect(examples.length).toBeGreaterThan(3);
+    for (const page of pages) expect(examples.filter(one => one.page === page).length).toBeGreaterThan(2);
     expect(samples.length).toBeGreaterThan(3);
   });
 
-  test.each(examples)('number $place of the page of ConsulKV is accepted', async ({ place, yaml }) => {
-    const path = join(folder, `example-${place}.yaml`);
+  test.each(examples)('number $place of docs/spec/$page is accepted', async ({ page, place, yaml }) => {
+    const path = join(folder, `example-${page}-${place}.yaml`);
     await writeFile(path, yaml);
     await expect(applied(path)).resolves.toHaveLength(yaml.split(/^---$/m).length);
   });

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isWritingTransaction } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 const FINALIZER = 'proconsul.dev/finalizer';
 
@@ -10,9 +11,7 @@ let world: World;
 let kvs: ConsulKvs;
 
 beforeAll(async () => {
-  world = await World.create('kv-own');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('kv-own'));
 });
 
 afterEach(() => {
@@ -181,6 +180,17 @@ describe('adoptionPolicy', () => {
       `adoptionPolicy IfEqual does not take them: ${world.key('half/b')}`,
     );
     expect(await world.stored('half/')).toEqual({ b: 'theirs' });
+  });
+
+  test('AlreadyExists holds nothing: the resource goes at once and the key stays', async () => {
+    await world.consul.kvPut(world.key('not-ours'), 'theirs');
+    await kvs.declare('not-ours', { key: world.key('not-ours'), value: 'ours' });
+    await kvs.stalled('not-ours', 'AlreadyExists');
+    expect(await finalizersOf('not-ours')).toEqual([]);
+    await world.kube.delete(kvs.object('not-ours'));
+    expect(await world.kube.get(kvs.object('not-ours'))).toBeUndefined();
+    expect(await world.stored('not-ours')).toEqual({ '': 'theirs' });
+    expect(await recordOf('not-ours')).toBeUndefined();
   });
 
   test('AlreadyExists ends by itself when the key goes, and when it becomes equal', async () => {

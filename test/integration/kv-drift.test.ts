@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
-import { unique, World } from '../support/world.ts';
+import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
+import { createRunningWorld } from '../support/running-world.ts';
+import { unique, type World } from '../support/world.ts';
 
 let world: World;
 let kvs: ConsulKvs;
 
 beforeAll(async () => {
-  world = await World.create('kv-drift');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('kv-drift'));
 });
 
 afterAll(async () => world.close());

@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
 import { KubeApiError } from '../support/kube-api.ts';
-import { World } from '../support/world.ts';
+import { createRunningWorld } from '../support/running-world.ts';
+import type { World } from '../support/world.ts';
 
 let world: World;
 let kvs: ConsulKvs;
 
 beforeAll(async () => {
-  world = await World.create('kv-forms');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('kv-forms'));
 });
 
 afterAll(async () => world.close());

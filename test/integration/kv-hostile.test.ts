@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs, turnsOf } from '../support/consulkv.ts';
+import { conditionsOf, type ConsulKvs, turnsOf } from '../support/consulkv.ts';
 import type { Operator } from '../support/operator.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isTransaction, isWritingTransaction } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 import { GOOD_KEYS } from '../unit/api/consulkv-keys.ts';
 
 let world: World;
@@ -10,9 +11,7 @@ let kvs: ConsulKvs;
 let operator: Operator;
 
 beforeAll(async () => {
-  world = await World.create('kv-hostile');
-  kvs = new ConsulKvs(world);
-  operator = await world.startOperator();
+  ({ world, kvs, operator } = await createRunningWorld('kv-hostile'));
 });
 
 afterAll(async () => world.close());

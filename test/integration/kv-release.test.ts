@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Operator } from '../support/operator.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
@@ -12,9 +13,7 @@ let kvs: ConsulKvs;
 let operator: Operator;
 
 beforeAll(async () => {
-  world = await World.create('kv-release');
-  kvs = new ConsulKvs(world);
-  operator = await world.startOperator();
+  ({ world, kvs, operator } = await createRunningWorld('kv-release'));
 });
 
 afterAll(async () => world.close());

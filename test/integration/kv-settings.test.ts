@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
-import { isConsulWrite } from '../support/traffic.ts';
+import type { RecordedRequest } from '../support/fault-rules.ts';
+import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 let world: World;
@@ -23,6 +24,25 @@ test('a dry run says what it would write, and writes nothing to Consul', async (
   await kvs.lookAgain('dry');
   expect(world.toConsul.requests.filter(isConsulWrite)).toEqual([]);
   expect(await world.stored()).toEqual({});
+});
+
+test('a dry run writes nothing to Kubernetes but status, and holds back no deletion of what owns nothing', async () => {
+  await world.consul.kvPut(world.key('foreign'), 'theirs');
+  await world.startOperator({ PROCONSUL_DRY_RUN: 'true' });
+  await kvs.declare('dry', { key: world.key('dry'), value: 'x' });
+  await kvs.declare('refused', { key: world.key('foreign'), value: 'x' });
+  await kvs.stands('dry', { ready: 'False', reason: 'DryRun' });
+  await kvs.stalled('refused', 'AlreadyExists');
+  for (const name of ['dry', 'refused']) {
+    await kvs.lookAgain(name);
+    expect((await kvs.get(name)).metadata.finalizers).toBeUndefined();
+    await kvs.remove(name);
+  }
+  const inNamespace = ({ path }: RecordedRequest) =>
+    path.includes(`/namespaces/${world.namespace}/consulkvs/`);
+  const written = world.toKube.requests.filter(isKubernetesWrite).filter(inNamespace);
+  expect(written.filter(({ path }) => !path.endsWith('/status'))).toEqual([]);
+  expect(await world.stored()).toEqual({ foreign: 'theirs' });
 });
 
 test('a Secret is not read where the settings do not allow it, and the message names the value to set', async () => {

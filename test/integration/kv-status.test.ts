@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs, turnsOf } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
+import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { KubeObject } from '../support/kube-api.ts';
 import type { Operator } from '../support/operator.ts';
 import { isKubernetesWrite, isWritingTransaction } from '../support/traffic.ts';
@@ -136,6 +137,20 @@ describe('the other fields', () => {
     await untilTheSecondAfter(before['status'].lastAppliedTime);
     const after = await kvs.lookAgain('unmoved');
     expect(after['status'].lastAppliedTime).toBe(before['status'].lastAppliedTime);
+  });
+
+  test('tell when something was written, and the Event what, though the status lost a race', async () => {
+    const isStatus = ({ method, path }: RecordedRequest) =>
+      method === 'PATCH' && path.endsWith('/raced/status');
+    const status = world.toKube.when(isStatus, { kind: 'hold' }, { times: 1 });
+    await kvs.declare('raced', { key: world.key('raced'), value: 'x' });
+    await world.toKube.waitFor(request => status.hits.includes(request));
+    await world.kube.patch(kvs.object('raced'), { metadata: { annotations: { by: 'somebody' } } });
+    world.toKube.heal();
+    const { status: told } = await kvs.ready('raced');
+    expect(status.hits.map(({ upstreamStatus }) => upstreamStatus)).toEqual([409]);
+    expect(told).toHaveProperty('lastAppliedTime');
+    expect((await kvs.event('raced', 'Created')).note).toBe(`write ${world.key('raced')}`);
   });
 
   test('name the trace of the turn that wrote them, which is never a reason to write', async () => {

@@ -1,16 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
+import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
+import { createRunningWorld } from '../support/running-world.ts';
 import { isWritingTransaction, transactionVerbs } from '../support/traffic.ts';
-import { World } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
 let world: World;
 let kvs: ConsulKvs;
 let seen = 0;
 
 beforeAll(async () => {
-  world = await World.create('kv-txn');
-  kvs = new ConsulKvs(world);
-  await world.startOperator();
+  ({ world, kvs } = await createRunningWorld('kv-txn'));
 });
 
 beforeEach(() => {
@@ -114,6 +113,21 @@ describe('atomic', () => {
     await world.configMap('bytes', halves(room));
     await kvs.ready('bytes');
     expect(transactions('bytes/')).toHaveLength(1);
+  });
+
+  test('refuses long keys that leave too little of a transaction for their values, and sends nothing', async () => {
+    const longest = 512 - world.key('long/').length;
+    const names = Array.from({ length: 110 }, (_, n) => String(n).padStart(longest, 'k'));
+    const spec = (bytes: number) =>
+      tree('long', Object.fromEntries(names.map(name => [name, 'x'.repeat(bytes)])));
+    await kvs.declare('long', spec(2_669));
+    await kvs.stalled('long', 'TooLarge');
+    expect(await messageOf('long')).toContain(
+      '110 keys of 56320 bytes, each carried twice, and 293590 bytes',
+    );
+    expect(transactions('long/')).toEqual([]);
+    await kvs.declareReady('long', spec(2_390));
+    expect(transactions('long/')).toHaveLength(1);
   });
 });
 

@@ -19,7 +19,7 @@ export const LAYERS: readonly Layer[] = [
   { name: 'kube', uses: ['core', 'api'] },
   { name: 'commit', uses: ['core', 'consul'] },
   { name: 'ownership', uses: ['core', 'consul', 'commit'] },
-  { name: 'election', uses: ['core'], knows: ['consul', 'commit'] },
+  { name: 'election', uses: ['core', 'consul'] },
   { name: 'runtime', uses: ['core', 'api'], knows: ['kube'] },
   {
     name: 'reconcilers',
@@ -62,8 +62,10 @@ export const OUTSIDE = { file: '../package.json', readBy: 'version.ts' } as cons
 export const PURE_FILES: readonly string[] = [
   'reconcilers/*/desire.ts',
   'reconcilers/*/plan.ts',
+  'reconcilers/*/refusals.ts',
   'reconcilers/*/report.ts',
-  'election/state.ts',
+  'reconcilers/lease/{candidates,endpoints,labels,pods,routing,selector,sessions,slots,steps}.ts',
+  'election/{model,predecessor,renewal,seen-lock,state,timing}.ts',
   'ownership/record.ts',
   'consul/types.ts',
 ];

@@ -4,7 +4,7 @@ import { GroupCommit, type TransactionReport } from '../../src/commit/group-comm
 import { createSoleTenure } from '../../src/commit/sole-tenure.ts';
 import type { Tenure } from '../../src/commit/tenure.ts';
 import { WriteGate } from '../../src/commit/write-gate.ts';
-import { AbortedError } from '../../src/core/errors.ts';
+import { AbortedError, ConflictError } from '../../src/core/errors.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import { type ResourceKey, type ResourceRef, resourceKey } from '../../src/core/resource.ts';
 import { Fingerprinter } from '../../src/ownership/fingerprint.ts';
@@ -18,8 +18,9 @@ import { KeyWatcher } from '../../src/reconcilers/kv/key-watcher.ts';
 import type { SourceRef } from '../../src/reconcilers/kv/desire.ts';
 import { type SourceCatalog, type SourceObject, SourceReader } from '../../src/reconcilers/kv/sources.ts';
 import type { Ending } from '../../src/runtime/ending.ts';
-import type { Notice } from '../../src/runtime/settle.ts';
-import { createTurn, type Objects } from '../../src/runtime/turn.ts';
+import type { Notice } from '../../src/runtime/notices.ts';
+import type { Objects } from '../../src/runtime/objects.ts';
+import { createTurn } from '../../src/runtime/turn.ts';
 import type { Turn, TurnResult } from '../../src/runtime/workers.ts';
 import { FakeClock } from './fake-clock.ts';
 import type { ModelConsul } from './model-consul.ts';
@@ -48,6 +49,7 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
   readonly #sources = new Map<string, SourceObject>();
   readonly notices: Notice[] = [];
   statusWrites = 0;
+  finalizerWrites = 0;
   #version = 0;
   #uids = 0;
 
@@ -74,6 +76,12 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
     else this.#store({ ...rest, metadata: { ...metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } });
   }
 
+  /** As `kubectl annotate` does: the object moves on and its spec does not. */
+  annotate(ref: ResourceRef, annotations: Readonly<Record<string, string>>): void {
+    const object = this.#require(ref);
+    this.#store({ ...object, metadata: { ...object.metadata, annotations } });
+  }
+
   get(ref: ResourceRef): StoredKv | undefined {
     return this.resources.get(resourceKey(ref));
   }
@@ -86,15 +94,20 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
   }
 
   async writeStatus(object: StoredKv, status: object): Promise<StoredKv> {
+    this.#assertUnchanged(object);
     this.statusWrites++;
     return this.#store({ ...object, status });
   }
 
   async addFinalizer(object: StoredKv): Promise<StoredKv> {
+    this.#assertUnchanged(object);
+    this.finalizerWrites++;
     return this.#store({ ...object, metadata: { ...object.metadata, finalizers: [FINALIZER] } });
   }
 
   async removeFinalizer(object: StoredKv): Promise<StoredKv | undefined> {
+    this.#assertUnchanged(object);
+    this.finalizerWrites++;
     const { finalizers: _dropped, ...metadata } = object.metadata;
     const changed = this.#store({ ...object, metadata });
     if (metadata.deletionTimestamp === undefined) return changed;
@@ -127,6 +140,15 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
     return object;
   }
 
+  #assertUnchanged({ metadata }: StoredKv): void {
+    const stored = this.get({ kind: 'ConsulKV', ...metadata });
+    if (stored?.metadata.resourceVersion === metadata.resourceVersion) return;
+    throw new ConflictError('the object changed since it was read', {
+      code: 'KUBE_CONFLICT',
+      reason: 'Progressing',
+    });
+  }
+
   #store(object: StoredKv): StoredKv {
     const stored = {
       ...object,
@@ -143,6 +165,8 @@ export interface KvProcessOptions {
   readonly installId?: string;
   readonly dryRun?: boolean;
   readonly tenure?: Tenure;
+  /** Default: nothing is done about it. */
+  readonly onIndexFell?: () => Promise<void>;
   /** Whether turns that still run could add to a batch; default: never wait for company. */
   readonly othersRunnable?: (waiting: number) => boolean;
 }
@@ -190,7 +214,7 @@ export class KvProcess {
       random: () => 0.5,
       logger: SILENT,
       signal,
-      onReset: () => {},
+      onIndexFell: options.onIndexFell ?? (async () => {}),
     };
     this.watcher = new KeyWatcher({ ...following, mirror });
     this.ledgerSync = new LedgerSync({
@@ -217,11 +241,12 @@ export class KvProcess {
       objects: cluster,
       clock,
       logger: SILENT,
+      dryRun,
       consulAway: () => undefined,
       mayRemove: () => true,
       span: (_object, _ref, run) =>
         run({ traceId: undefined, step: async (_name, step) => step(), note() {}, failed() {} }),
-      observe: () => ({ settled() {}, aborted() {}, panicked() {} }),
+      observe: () => ({ applied() {}, settled() {}, aborted() {}, panicked() {} }),
     });
   }
 

@@ -1,5 +1,5 @@
 import { denied as deniedError } from '../../src/consul/errors.ts';
-import type { ConsulReads } from '../../src/consul/client.ts';
+import type { ConsulClient, ConsulReads } from '../../src/consul/client.ts';
 import { parseJson } from '../../src/consul/json.ts';
 import { createKv, type KvReads } from '../../src/consul/kv.ts';
 import type { ConsulReply } from '../../src/consul/reply.ts';
@@ -51,6 +51,11 @@ export class ModelConsul {
   /** For code that is handed all reads and uses those of keys. */
   get asReads(): ConsulReads {
     return { kv: this.kv, txn: this.txn } as unknown as ConsulReads;
+  }
+
+  /** The same for code that is handed the whole client. */
+  get asClient(): ConsulClient {
+    return { kv: this.kv, txn: this.txn } as unknown as ConsulClient;
   }
 
   /** What stands under a prefix, by key: as text. */

@@ -129,6 +129,12 @@ export class ModelStore {
     };
   }
 
+  /** Forgets deletions, as Consul does after 15 minutes: indexes fall, and no blocking query wakes. */
+  collectTombstones(): void {
+    this.#tombstones.clear();
+    this.#index++;
+  }
+
   /** Reads without a Raft entry. */
   look(operations: readonly ModelOperation[]): ModelAnswer {
     return this.#dispatch(operations, new Map(this.#entries), this.#index);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, inject } from 'vitest';
-import { installCrds } from '../integration/crd-support.ts';
 import { ConsulApi } from './consul-api.ts';
+import { installCrds } from './crds.ts';
 import { eventually } from './eventually.ts';
 import { FaultProxy } from './fault-proxy.ts';
 import { KubeApi, type KubeObject } from './kube-api.ts';

@@ -2,7 +2,7 @@ import { keyProblem, MAX_KEY_BYTES, prefixProblem } from '../../core/keys.ts';
 import { DNS_LABEL } from './common.ts';
 import type { ConsulKVSpec } from './consulkv.ts';
 import { MAX_NAMES, MAX_VALUE_BYTES, OBJECT_NAME, SOURCE_KEY } from './consulkv-cel.ts';
-import { quoted, UNPRINTABLE } from './resource.ts';
+import { quoted } from './resource.ts';
 
 /**
  * The rules of `consulkv-cel.ts` once more, in code: a spec may have been stored before the API server knew a rule.
@@ -25,9 +25,7 @@ function singleKeyProblem(spec: ConsulKVSpec, key: string): string | undefined {
   if (spec.prefix !== undefined) return 'spec.key and spec.prefix are both set; exactly one of them must be';
   const treeField = treeFieldOf(spec);
   if (treeField !== undefined) return `spec.${treeField} needs prefix; a single key has value or valueFrom`;
-  return (
-    at('spec.key', pathProblem(key, keyProblem)) ?? valueProblem(spec) ?? valueFromProblem(spec.valueFrom)
-  );
+  return at('spec.key', keyProblem(key)) ?? valueProblem(spec) ?? valueFromProblem(spec.valueFrom);
 }
 
 function treeFieldOf(spec: ConsulKVSpec): string | undefined {
@@ -104,7 +102,7 @@ function namesProblem(
   if (values.size > MAX_NAMES) return `${path} has more than ${MAX_NAMES} names`;
   return first(values, ([name, value]) => {
     const namePath = `${path}[${quoted(name)}]`;
-    const problem = at(namePath, name === '' ? 'is empty' : pathProblem(prefix + name, keyProblem));
+    const problem = at(namePath, name === '' ? 'is empty' : keyProblem(prefix + name));
     return problem ?? (byteLength(value) > MAX_VALUE_BYTES ? tooLong(namePath) : undefined);
   });
 }
@@ -140,16 +138,11 @@ function subPathProblem(treePrefix: string, prefix: string): string | undefined 
   return prefix === '' ? undefined : folderProblem(treePrefix + prefix);
 }
 
-function pathProblem(path: string, problemOf: (path: string) => string | undefined): string | undefined {
-  if (UNPRINTABLE.test(path)) return 'has a character that is not printable';
-  return problemOf(path);
-}
-
 /** A folder is full when no name fits behind it. */
 function folderProblem(path: string): string | undefined {
   if (Buffer.byteLength(path) >= MAX_KEY_BYTES)
     return `leaves no room for a name within ${MAX_KEY_BYTES} bytes`;
-  return pathProblem(path, prefixProblem);
+  return prefixProblem(path);
 }
 
 function tooLong(path: string): string {

@@ -128,7 +128,7 @@ const specSchema = specObject(
     }),
     dataFrom: z.array(dataFromEntry).max(32).exactOptional().meta({
       description:
-        'ConfigMaps and Secrets whose entries become keys of the tree. Later ones win over earlier ones; data and binaryData win over all. A change there reaches Consul by itself.',
+        'ConfigMaps and Secrets whose entries become keys of the tree. Later ones win over earlier ones; data and binaryData win over all. A change there reaches Consul by itself. With them a tree has at most 10,000 keys and 8,000,000 bytes of keys and values, else the reason is TooLarge.',
       'x-kubernetes-list-type': 'atomic',
     }),
     exclusive: z
@@ -141,7 +141,7 @@ const specSchema = specObject(
       .boolean()
       .exactOptional()
       .describe(
-        'True: the whole tree changes in one Consul transaction, or not at all, with the reason TooLarge: at most 110 keys and 350,000 bytes of keys and values in all. Defaults to false: one transaction whenever it fits, else several, removals last.',
+        'True: the whole tree changes in one Consul transaction, or not at all, with the reason TooLarge: at most 110 keys and 350,000 bytes of keys and values in all, and 499,000 bytes as a transaction, where a value takes 4/3 and a key 7/3 of its bytes and every key 130 bytes more. Defaults to false: one transaction whenever it fits, else several, removals last.',
       ),
     flags: z
       .int()

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { clip } from '../../core/conditions.ts';
+import { escapeUnprintable } from '../../core/printable.ts';
 import type { CommonStatus, DeletionPolicy } from './common.ts';
 
 const metadataSchema = z.object({
@@ -90,11 +91,7 @@ function pathPart(part: PropertyKey): string {
   return /^\w+$/.test(name) ? `.${name}` : `[${quoted(name)}]`;
 }
 
-/** What Go's `unicode.IsPrint` refuses, and with it Consul's HTTP API: 400, while `/v1/txn` stores such a key. */
-export const UNPRINTABLE = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u;
-
 /** A user's name for a message: short, and with nothing in it that a terminal would act upon. */
 export function quoted(name: string): string {
-  const escape = (character: string) => `\\u{${character.codePointAt(0)?.toString(16)}}`;
-  return `"${clip(name, 64).replaceAll(new RegExp(UNPRINTABLE, 'gu'), escape)}"`;
+  return `"${escapeUnprintable(clip(name, 64))}"`;
 }

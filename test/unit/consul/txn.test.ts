@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  encodedBytes,
   encodeOperation,
   type KvOperation,
   MAX_TXN_BYTES,
@@ -33,6 +34,7 @@ describe('an operation is written as', () => {
     [{ verb: 'get', key: 'q"\\\u2028é' }, '{"KV":{"Verb":"get","Key":"q\\"\\\\\u2028é"}}'],
   ])('%o', (operation, json) => {
     expect(encodeOperation(operation)).toBe(json);
+    expect(encodedBytes(operation)).toBe(Buffer.byteLength(json));
   });
 });
 
@@ -42,6 +44,7 @@ test('any key, value and flags come out of the JSON as they went in', () => {
   fc.assert(
     fc.property(keys, fc.uint8Array(), flags, (key, bytes, flags) => {
       const text = encodeOperation({ ...aCas, key, value: Buffer.from(bytes), flags });
+      expect(encodedBytes({ ...aCas, key, value: Buffer.from(bytes), flags })).toBe(Buffer.byteLength(text));
       const { KV } = JSON.parse(text) as { KV: Record<string, string> };
       expect(KV['Key']).toBe(key);
       expect(Buffer.from(KV['Value'] ?? '', 'base64')).toEqual(Buffer.from(bytes));

@@ -13,8 +13,11 @@ describe('a key', () => {
   test.each([
     ['', 'is empty'],
     ['é'.repeat(257), 'is longer than 512 bytes'],
-    ['a\u202eb', 'has a control, bidi or otherwise unprintable character'],
-    ['a\ud800', 'has a control, bidi or otherwise unprintable character'],
+    ['a\u202eb', 'has the character U+202E, which is not printable'],
+    ['a\nb', 'has the character U+000A, which is not printable'],
+    ['a\ufffdb', 'has the character U+FFFD, which is not printable'],
+    ['a\u{10ffff}b', 'has the character U+10FFFF, which is not printable'],
+    ['a\ud800', 'has the character U+D800, which is not printable'],
     ['50%', 'has a %'],
     ['/a', 'starts with /'],
     ['a/', 'ends in /'],

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -56,7 +56,7 @@ async function authorization(credentials: Credentials): Promise<string | undefin
 
 describe('the kubeconfig', () => {
   test('gives the server and the namespace of its context', () => {
-    const credentials = new Credentials(clock, aKubeconfig());
+    const credentials = new Credentials({ clock, kubeconfig: aKubeconfig() });
     expect(credentials.server.href).toBe('https://127.0.0.1:6443/');
     expect(credentials.contextNamespace).toBe('shop');
   });
@@ -64,7 +64,9 @@ describe('the kubeconfig', () => {
   test('may be spread over several files: the first one names the context', async () => {
     const first = aKubeconfig({ name: 'first', user: { token: 'first-token' } });
     const second = aKubeconfig({ name: 'second', user: { token: 'second-token' } });
-    expect(await authorization(new Credentials(clock, `${first}:${second}`))).toBe('Bearer first-token');
+    expect(await authorization(new Credentials({ clock, kubeconfig: `${first}:${second}` }))).toBe(
+      'Bearer first-token',
+    );
   });
 
   test.each([
@@ -82,7 +84,7 @@ describe('the kubeconfig', () => {
       'nonsense',
     ],
   ])('that %s stops the start with one line, without quoting the file', (_, kubeconfig, text) => {
-    const error = thrownBy(() => new Credentials(clock, kubeconfig()));
+    const error = thrownBy(() => new Credentials({ clock, kubeconfig: kubeconfig() }));
     expect(error).toBeInstanceOf(TerminalError);
     expect(error).toMatchObject({ code: 'KUBE_CONFIG' });
     expect(error).not.toHaveProperty('cause');
@@ -93,7 +95,7 @@ describe('the kubeconfig', () => {
   test('that is missing altogether is said to be missing, instead of trying localhost:8080', () => {
     vi.stubEnv('KUBECONFIG', '');
     vi.stubEnv('HOME', folder);
-    expect(() => new Credentials(clock, undefined)).toThrow('set KUBECONFIG');
+    expect(() => new Credentials({ clock })).toThrow('set KUBECONFIG');
   });
 });
 
@@ -107,14 +109,14 @@ describe('access', () => {
       { authorization: 'Bearer t', 'impersonate-user': 'other' },
     ],
   ])('by %s goes in headers', async (_, user, headers) => {
-    const { headers: sent } = await new Credentials(clock, aKubeconfig({ user })).access();
+    const { headers: sent } = await new Credentials({ clock, kubeconfig: aKubeconfig({ user }) }).access();
     expect(sent).toEqual(headers);
   });
 
   test('by certificates goes in TLS options', async () => {
     const user = { 'client-certificate-data': btoa('cert'), 'client-key-data': btoa('key') };
     const cluster = { 'certificate-authority-data': btoa('ca'), 'tls-server-name': 'kube.internal' };
-    const { tls } = await new Credentials(clock, aKubeconfig({ user, cluster })).access();
+    const { tls } = await new Credentials({ clock, kubeconfig: aKubeconfig({ user, cluster }) }).access();
     expect(tls).toEqual({
       ca: Buffer.from('ca'),
       cert: Buffer.from('cert'),
@@ -127,7 +129,7 @@ describe('access', () => {
 describe('files', () => {
   test('are read again after a minute and no sooner', async () => {
     const token = file('token', 'old\n');
-    const credentials = new Credentials(clock, aKubeconfig({ user: aTokenFileUser(token) }));
+    const credentials = new Credentials({ clock, kubeconfig: aKubeconfig({ user: aTokenFileUser(token) }) });
     expect(await authorization(credentials)).toBe('Bearer old');
     file('token', 'new\n');
     clock.advance(59_999);
@@ -138,7 +140,7 @@ describe('files', () => {
 
   test('are read again at once after a 401, by one of the requests that met it', async () => {
     const token = file('token', 'old');
-    const credentials = new Credentials(clock, aKubeconfig({ user: aTokenFileUser(token) }));
+    const credentials = new Credentials({ clock, kubeconfig: aKubeconfig({ user: aTokenFileUser(token) }) });
     const refused = await credentials.access();
     file('token', 'new');
     await Promise.all([credentials.renew(refused), credentials.renew(refused)]);
@@ -150,7 +152,7 @@ describe('files', () => {
 
   test('that are away for a moment leave in use what was known', async () => {
     const token = file('token', 'known');
-    const credentials = new Credentials(clock, aKubeconfig({ user: aTokenFileUser(token) }));
+    const credentials = new Credentials({ clock, kubeconfig: aKubeconfig({ user: aTokenFileUser(token) }) });
     await credentials.access();
     rmSync(token);
     clock.advance(60_000);
@@ -158,7 +160,10 @@ describe('files', () => {
   });
 
   test('that are away from the start are named', async () => {
-    const credentials = new Credentials(clock, aKubeconfig({ user: aTokenFileUser(join(folder, 'absent')) }));
+    const credentials = new Credentials({
+      clock,
+      kubeconfig: aKubeconfig({ user: aTokenFileUser(join(folder, 'absent')) }),
+    });
     await expect(credentials.access()).rejects.toThrow(/ENOENT.*absent/);
   });
 
@@ -166,7 +171,10 @@ describe('files', () => {
     const ca = file('ca.crt', 'first');
     const token = file('token', 'old');
     const cluster = { 'certificate-authority': ca };
-    const credentials = new Credentials(clock, aKubeconfig({ user: aTokenFileUser(token), cluster }));
+    const credentials = new Credentials({
+      clock,
+      kubeconfig: aKubeconfig({ user: aTokenFileUser(token), cluster }),
+    });
     const first = await credentials.access();
     file('token', 'new');
     clock.advance(60_000);
@@ -179,7 +187,7 @@ describe('files', () => {
   });
 
   test('a kubeconfig that now names another server is not followed', async () => {
-    const credentials = new Credentials(clock, aKubeconfig({ user: { token: 'ours' } }));
+    const credentials = new Credentials({ clock, kubeconfig: aKubeconfig({ user: { token: 'ours' } }) });
     await credentials.access();
     aKubeconfig({ user: { token: 'theirs' }, cluster: { server: 'https://127.0.0.1:7443' } });
     clock.advance(60_000);
@@ -197,10 +205,92 @@ test('an exec plugin runs once, and again only after a 401', async () => {
      console.log(JSON.stringify({ status: { token } }));`,
   );
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: process.execPath, args: [script] };
-  const credentials = new Credentials(clock, aKubeconfig({ user: { exec } }));
+  const credentials = new Credentials({ clock, kubeconfig: aKubeconfig({ user: { exec } }) });
   await credentials.access();
   clock.advance(600_000);
   expect(await authorization(credentials)).toBe('Bearer token-1');
   await credentials.renew(await credentials.access());
   expect(await authorization(credentials)).toBe('Bearer token-2');
+});
+
+describe("a Pod's account", () => {
+  beforeEach(() => {
+    for (const [name, value] of Object.entries({
+      KUBECONFIG: '',
+      HOME: folder,
+      KUBERNETES_SERVICE_HOST: '10.0.0.1',
+      KUBERNETES_SERVICE_PORT: '6443',
+    }))
+      vi.stubEnv(name, value);
+    file('token', 'account-token\n');
+    file('ca.crt', 'account-ca');
+    file('namespace', 'shop\n');
+  });
+
+  const inPod = (): Credentials => new Credentials({ clock, accountFolder: folder });
+
+  test('is used where no kubeconfig is', async () => {
+    const credentials = inPod();
+    expect(credentials.server.href).toBe('https://10.0.0.1:6443/');
+    expect(credentials.contextNamespace).toBe('shop');
+    expect(await credentials.access()).toMatchObject({
+      headers: { authorization: 'Bearer account-token' },
+      tls: { ca: Buffer.from('account-ca') },
+    });
+  });
+
+  test.each([
+    [
+      'KUBECONFIG names one',
+      (): unknown => vi.stubEnv('KUBECONFIG', aKubeconfig({ user: { token: 'other' } })),
+    ],
+    [
+      'one stands in the home folder',
+      (): void => {
+        mkdirSync(join(folder, '.kube'));
+        renameSync(aKubeconfig({ user: { token: 'other' } }), join(folder, '.kube', 'config'));
+      },
+    ],
+  ])('is not used when %s', async (_, given) => {
+    given();
+    expect(await authorization(inPod())).toBe('Bearer other');
+  });
+
+  test('reaches a server that is named by an IPv6 address', () => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', 'fd00::1');
+    expect(inPod().server.href).toBe('https://[fd00::1]:6443/');
+  });
+
+  test('without the address of a server stops the start, naming the variable', () => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', '');
+    const error = thrownBy(inPod);
+    expect(error).toBeInstanceOf(TerminalError);
+    expect(String(error)).toContain('KUBERNETES_SERVICE_HOST');
+  });
+
+  test('is read again after a minute, certificates too', async () => {
+    const credentials = inPod();
+    const first = await credentials.access();
+    file('token', 'next');
+    file('ca.crt', 'next-ca');
+    clock.advance(59_999);
+    expect(await credentials.access()).toBe(first);
+    clock.advance(1);
+    const second = await credentials.access();
+    expect(second.headers).toEqual({ authorization: 'Bearer next' });
+    expect(second.tlsFingerprint).not.toBe(first.tlsFingerprint);
+  });
+
+  test('whose token is empty for a moment leaves in use what was known', async () => {
+    const credentials = inPod();
+    await credentials.access();
+    file('token', '');
+    clock.advance(60_000);
+    expect(await authorization(credentials)).toBe('Bearer account-token');
+  });
+
+  test('without a CA stops the first request with one line', async () => {
+    rmSync(join(folder, 'ca.crt'));
+    await expect(inPod().access()).rejects.toThrow(/^service account: ENOENT.*ca\.crt/);
+  });
 });

@@ -1,6 +1,7 @@
 import { getEventListeners, once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { RetryableError } from '../../../src/core/errors.ts';
 import type { KubeRequest, RequestReport } from '../../../src/kube/client.ts';
 import { createKubeClient, type KubeClientOptions } from '../../../src/kube/http-client.ts';
 import { kubeStatus } from '../../../src/kube/errors.ts';
@@ -185,7 +186,8 @@ describe('time limits', () => {
     server.failNext(() => undefined);
     const request = client.request(aGet({ signal: caller.signal }));
     await until(() => server.requests.length === 2);
-    caller.abort();
+    // As a turn that is cut off: the reason is an error of our own, and none of the API server's.
+    caller.abort(new RetryableError('cut off', { code: 'TURN_TIMEOUT', reason: 'Progressing' }));
     await expect(request).rejects.toMatchObject({ code: 'ABORTED' });
     expect(clock.timerCount).toBe(0);
   });

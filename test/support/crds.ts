@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { eventually } from '../support/eventually.ts';
-import type { KubeApi, KubeObject } from '../support/kube-api.ts';
+import { eventually } from './eventually.ts';
+import type { KubeApi, KubeObject } from './kube-api.ts';
 
 const root = join(import.meta.dirname, '../..');
 
