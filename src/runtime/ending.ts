@@ -1,15 +1,10 @@
-import type { EventReason } from '../api/v1alpha1/common.ts';
+import { messageOf, TerminalError } from '../core/errors.ts';
 import type { Report } from './kind.ts';
 
 /** How a turn ended. `settle.ts` makes of it one status, one Event, one metric and one decision about the queue. */
 export type Ending =
   /** Consul equals the spec, or differs only as `driftPolicy` allows. */
-  | {
-      readonly kind: 'converged';
-      readonly report: Report;
-      readonly drifted: readonly string[];
-      readonly applied: AppliedWork | undefined;
-    }
+  | { readonly kind: 'converged'; readonly report: Report; readonly drifted: readonly string[] }
   /** Consul differs and stays so: suspended, or a dry run. */
   | {
       readonly kind: 'withheld';
@@ -20,7 +15,7 @@ export type Ending =
   | { readonly kind: 'waiting'; readonly reason: string; readonly message: string }
   | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
   /** What the resource owned is gone, or was let go of: nothing holds the resource any longer. */
-  | { readonly kind: 'released'; readonly applied: AppliedWork | undefined }
+  | { readonly kind: 'released' }
   | {
       readonly kind: 'failed';
       readonly error: unknown;
@@ -28,10 +23,16 @@ export type Ending =
       readonly awayForMs?: number;
     };
 
-/** What the transactions of a turn did, as one Event tells it. */
-export interface AppliedWork {
-  readonly event: EventReason;
-  readonly note: string;
-  /** Keys that had been changed from outside and were put back. */
-  readonly corrected: number;
+/** What repeating cannot help is a state, not a failure; a dry run is one, too: it is refused at the choke point. */
+export function endingOf(error: unknown): Ending {
+  if (!(error instanceof TerminalError) || error.reason === 'Progressing') return { kind: 'failed', error };
+  const { reason, message } = error;
+  if (reason === 'DryRun') return { kind: 'withheld', reason, message, report: undefined };
+  return { kind: 'refused', reason, message };
+}
+
+/** One line for logs and spans. */
+export function describeEnding(ending: Ending): string {
+  if (ending.kind === 'failed') return `failed: ${messageOf(ending.error)}`;
+  return 'message' in ending ? `${ending.kind}: ${ending.message}` : ending.kind;
 }

@@ -30,15 +30,16 @@ export type KindPlan<Change> =
   /** It cannot be, or must not be, as declared. */
   | { readonly kind: 'refuse'; readonly reason: string; readonly message: string };
 
-/** What one transaction of a turn did. `refused`: a precondition was stale, so look again, this time at Consul. */
-export type Receipt =
-  | {
-      readonly kind: 'applied';
-      readonly event: EventReason;
-      readonly note: string;
-      readonly corrected: number;
-    }
-  | { readonly kind: 'refused' };
+/** What one transaction of a turn did. `refused`: a precondition was stale, and the kind has dropped what it believed. */
+export type Receipt = ({ readonly kind: 'applied' } & AppliedWork) | { readonly kind: 'refused' };
+
+/** What transactions did, as one Event tells it. */
+export interface AppliedWork {
+  readonly event: EventReason;
+  readonly note: string;
+  /** Keys that had been changed from outside and were put back. */
+  readonly corrected: number;
+}
 
 /** What the status says about a resource that equals its spec. */
 export interface Report {
@@ -60,7 +61,7 @@ export interface Report {
 export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
   readonly name: string;
   parse(object: unknown): Parsed<Spec, Status>;
-  /** `fresh`: what is remembered was found stale, or the user asked: read from Consul, consistently. */
+  /** `fresh`: the user asks for a look at Consul itself: read all, consistently, whatever is remembered. */
   observe(
     subject: Subject<Spec, Status>,
     options: { readonly fresh: boolean; readonly signal: AbortSignal },

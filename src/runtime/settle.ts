@@ -1,142 +1,132 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { CommonStatus, EventReason } from '../api/v1alpha1/common.ts';
-import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
-import type { Condition } from '../core/conditions.ts';
-import { AbortedError, ConflictError, messageOf, RetryableError, TerminalError } from '../core/errors.ts';
-import type { Ending } from './ending.ts';
-import { reasonOf } from './status.ts';
+import { ANNOTATION_RECONCILE_AT, type CommonSpec, type CommonStatus } from '../api/v1alpha1/common.ts';
+import type { Parsed } from '../api/v1alpha1/resource.ts';
+import type { Clock } from '../core/clock.ts';
+import { AbortedError, isOperatorError } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { ResourceKey } from '../core/resource.ts';
+import { describeEnding, type Ending } from './ending.ts';
+import { type Notice, noticeOfChange, noticesBetween } from './notices.ts';
+import { isDeleting, type Objects, type StoredObject } from './objects.ts';
+import { nextFor } from './requeue.ts';
+import { isWorthTelling, saysTheSame, statusFor } from './status.ts';
+import type { TurnState } from './turn-state.ts';
+import type { UntoldWork } from './untold-work.ts';
 import type { TurnResult } from './workers.ts';
 
-/** A refusal is looked at again when what caused it changes; this is for changes that nobody can see. */
-const LOOK_AGAIN_MS = 300_000;
-/** How often a key is retried at most while Consul is away. */
-const AWAY_CAP_MS = 30_000;
-/** An outage shorter than this, such as a leader election, does not reach any status. */
-export const OUTAGE_GRACE_MS = 10_000;
+export interface SettlementOptions<
+  Spec extends CommonSpec,
+  Status extends CommonStatus,
+  Raw extends StoredObject,
+> {
+  readonly parse: (object: unknown) => Parsed<Spec, Status>;
+  readonly objects: Objects<Raw>;
+  readonly untold: UntoldWork;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
-/** What the queue is told: exactly one of forget, requeue after, retry with backoff. */
-export function nextFor(ending: Ending): TurnResult {
-  switch (ending.kind) {
-    case 'converged':
-    case 'withheld':
-    case 'released':
-      return { kind: 'done' };
-    case 'waiting':
-      return { kind: 'requeue', afterMs: LOOK_AGAIN_MS };
-    case 'refused':
-      return STALLING_REASONS.has(ending.reason)
-        ? { kind: 'requeue', afterMs: LOOK_AGAIN_MS }
-        : { kind: 'retry' };
-    case 'failed':
-      return ending.awayForMs === undefined ? nextAfter(ending.error) : nextWhileAway(ending.awayForMs);
+/** The one door out of a turn: it alone sets conditions, tells Events and answers the queue. */
+export class Settlement<Spec extends CommonSpec, Status extends CommonStatus, Raw extends StoredObject> {
+  readonly #options: SettlementOptions<Spec, Status, Raw>;
+  /** When the present row of failures of a key began. */
+  readonly #failingSince = new Map<ResourceKey, number>();
+
+  constructor(options: SettlementOptions<Spec, Status, Raw>) {
+    this.#options = options;
   }
-}
 
-/** Told once the outage is worth it; then there is nothing to do until Consul is back, when all are looked at. */
-function nextWhileAway(awayForMs: number): TurnResult {
-  return awayForMs >= OUTAGE_GRACE_MS
-    ? { kind: 'done' }
-    : { kind: 'requeue', afterMs: OUTAGE_GRACE_MS - awayForMs };
-}
-
-function nextAfter(error: unknown): TurnResult {
-  if (error instanceof RetryableError) {
-    const minMs = error.retryAfterMs === undefined ? {} : { minMs: error.retryAfterMs };
-    return error.reason === 'ConsulUnreachable'
-      ? { kind: 'retry', capMs: AWAY_CAP_MS, ...minMs }
-      : { kind: 'retry', ...minMs };
+  /** @throws AbortedError when cut short; what has not been told by then is told by a later turn. */
+  async settle(turn: TurnState<Raw>, reached: Ending): Promise<TurnResult> {
+    const failingForMs = this.#noteFailure(turn.key, reached);
+    const ending = await this.#tell(turn, reached, failingForMs);
+    const next = nextFor(ending);
+    turn.span.note({ result: next.kind, ...('reason' in ending ? { reason: ending.reason } : {}) });
+    this.#log(turn, ending);
+    turn.observer.settled(ending, next);
+    return next;
   }
-  if (error instanceof ConflictError) return { kind: 'retry', capMs: AWAY_CAP_MS };
-  if (error instanceof TerminalError) return { kind: 'requeue', afterMs: LOOK_AGAIN_MS };
-  // A defect, which may well depend on the moment.
-  return { kind: 'retry' };
-}
 
-/**
- * Whether the user should hear of it now. A lost race is nobody's business; an outage only once it lasts.
- *
- * @param failingForMs since the first of the failures in a row.
- */
-export function isWorthTelling(ending: Ending, failingForMs: number): boolean {
-  if (ending.kind === 'released') return false;
-  if (ending.kind !== 'failed') return true;
-  const { error } = ending;
-  if (error instanceof AbortedError) return false;
-  if (error instanceof ConflictError) return failingForMs >= OUTAGE_GRACE_MS;
-  return reasonOf(error) === 'ConsulUnreachable' || reasonOf(error) === 'Progressing'
-    ? failingForMs >= OUTAGE_GRACE_MS
-    : true;
-}
+  /** Nothing is declared and nothing owned any more. */
+  forget(key: ResourceKey): void {
+    this.#failingSince.delete(key);
+    this.#options.untold.forget(key);
+  }
 
-/** True when nothing that users read differs: a trace id or the way drift is seen never causes a write. */
-export function saysTheSame(wanted: CommonStatus, present: unknown): boolean {
-  return isDeepStrictEqual(withoutNoise(wanted), withoutNoise((present ?? {}) as CommonStatus));
-}
+  #noteFailure(key: ResourceKey, ending: Ending): number {
+    if (ending.kind !== 'failed') {
+      this.#failingSince.delete(key);
+      return 0;
+    }
+    const now = this.#options.clock.monotonic();
+    const since = this.#failingSince.get(key) ?? now;
+    this.#failingSince.set(key, since);
+    return Math.max(now - since, ending.awayForMs ?? 0);
+  }
 
-function withoutNoise({ lastTraceID: _trace, effective, ...rest }: CommonStatus): object {
-  const { drift: _drift, ...policies } = effective ?? {};
-  return { ...rest, effective: policies };
-}
+  async #tell(turn: TurnState<Raw>, ending: Ending, failingForMs: number): Promise<Ending> {
+    try {
+      await turn.span.step('status', async () => {
+        this.#tellChange(turn, ending);
+        if (isWorthTelling(ending, failingForMs)) await this.#tellStatus(turn, ending);
+      });
+      if (ending.kind === 'released') this.forget(turn.key);
+      return ending;
+    } catch (error) {
+      if (error instanceof AbortedError) throw error;
+      // Consul is as it should be; the status is told by the next turn.
+      return { kind: 'failed', error };
+    }
+  }
 
-export interface Notice {
-  readonly type: 'Normal' | 'Warning';
-  readonly reason: EventReason;
-  readonly action: string;
-  readonly note: string;
-}
+  /** Before the status, which may have to wait for a later turn: what was done is true already. */
+  #tellChange(turn: TurnState<Raw>, { kind }: Ending): void {
+    if (kind !== 'converged' && kind !== 'released') return;
+    const change = this.#options.untold.takeChange(turn.key);
+    if (change === undefined) return;
+    turn.observer.applied(change);
+    this.#notify(turn, [noticeOfChange(change, kind === 'released' ? 'Delete' : 'Reconcile')]);
+  }
 
-/** What a turn tells by Events: what it did, and what changed between two statuses. */
-export function noticesFor(
-  ending: Ending,
-  before: readonly Condition[],
-  after: readonly Condition[],
-): readonly Notice[] {
-  const notices: Notice[] = [];
-  if ((ending.kind === 'converged' || ending.kind === 'released') && ending.applied !== undefined) {
-    const { event, note } = ending.applied;
-    notices.push({
-      type: 'Normal',
-      reason: event,
-      action: ending.kind === 'released' ? 'Delete' : 'Reconcile',
-      note,
+  async #tellStatus(turn: TurnState<Raw>, ending: Ending): Promise<void> {
+    const { parse, objects, untold, clock } = this.#options;
+    const told = turn.lastSeen;
+    if (told === undefined) return;
+    const parsed = parse(told);
+    const previous = (parsed.ok ? parsed.value.status : parsed.status) as Partial<CommonStatus> &
+      Record<string, unknown>;
+    const status = statusFor(ending, {
+      spec: parsed.ok ? parsed.value.spec : undefined,
+      generation: told.metadata.generation ?? 0,
+      deleting: isDeleting(told),
+      previous,
+      reconcileAt: told.metadata.annotations?.[ANNOTATION_RECONCILE_AT],
+      appliedAtMs: untold.appliedAtMs(turn.key),
+      nowMs: clock.now(),
     });
+    if (!saysTheSame(status, told.status)) {
+      const { traceId } = turn.span;
+      const traced = traceId === undefined ? status : { ...status, lastTraceID: traceId };
+      turn.object = await objects.writeStatus(told, traced, turn.signal);
+      this.#notify(turn, noticesBetween(previous.conditions ?? [], status.conditions ?? []));
+    }
+    untold.timeTold(turn.key);
   }
-  const ready = find(after, 'Ready');
-  const wasReady = find(before, 'Ready');
-  if (wasReady?.reason === 'Suspended' && ready !== undefined && ready.reason !== 'Suspended') {
-    notices.push({
-      type: 'Normal',
-      reason: 'Resumed',
-      action: 'Reconcile',
-      note: 'spec.suspend was taken back',
-    });
+
+  #notify(turn: TurnState<Raw>, notices: readonly Notice[]): void {
+    const regarding = turn.lastSeen;
+    if (regarding === undefined) return;
+    for (const notice of notices) this.#options.objects.notify(regarding, notice);
   }
-  if (ready === undefined || (wasReady?.reason === ready.reason && wasReady.message === ready.message)) {
-    return [...notices, ...driftNotice(before, after)];
+
+  #log({ ref, span }: TurnState<Raw>, ending: Ending): void {
+    const { logger } = this.#options;
+    if (ending.kind !== 'failed') {
+      logger.debug({ ...ref, result: describeEnding(ending) }, 'reconciled');
+      return;
+    }
+    const { error } = ending;
+    span.failed(error);
+    if (isOperatorError(error)) logger.info({ ...ref, err: error }, 'reconcile failed, will be tried again');
+    else logger.error({ ...ref, err: error }, 'reconcile failed by a defect');
   }
-  const warning = warningFor(ready);
-  if (warning !== undefined)
-    notices.push({ type: 'Warning', reason: warning, action: 'Reconcile', note: ready.message });
-  return [...notices, ...driftNotice(before, after)];
-}
-
-function warningFor({ reason }: Condition): EventReason | undefined {
-  if (reason === 'Conflict' || reason === 'DeletionBlocked') return reason;
-  return STALLING_REASONS.has(reason) ? 'Stalled' : undefined;
-}
-
-function driftNotice(before: readonly Condition[], after: readonly Condition[]): readonly Notice[] {
-  const drifted = find(after, 'Drifted');
-  if (drifted?.status !== 'True' || find(before, 'Drifted')?.message === drifted.message) return [];
-  return [{ type: 'Warning', reason: 'DriftDetected', action: 'Reconcile', note: drifted.message }];
-}
-
-function find(conditions: readonly Condition[], type: string): Condition | undefined {
-  return conditions.find(condition => condition.type === type);
-}
-
-/** One line for logs and spans. */
-export function describeEnding(ending: Ending): string {
-  if (ending.kind === 'failed') return `failed: ${messageOf(ending.error)}`;
-  return 'message' in ending ? `${ending.kind}: ${ending.message}` : ending.kind;
 }

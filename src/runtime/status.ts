@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type CommonSpec, type CommonStatus, type Policies, policiesOf } from '../api/v1alpha1/common.ts';
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import { type Condition, settleConditions, timestamp, type WantedCondition } from '../core/conditions.ts';
-import { messageOf } from '../core/errors.ts';
+import { AbortedError, ConflictError, messageOf } from '../core/errors.ts';
 import type { Ending } from './ending.ts';
 
 export interface StatusContext {
@@ -11,9 +12,13 @@ export interface StatusContext {
   readonly previous: Partial<CommonStatus> & Readonly<Record<string, unknown>>;
   /** Value of the reconcile-at annotation, if there is one. */
   readonly reconcileAt: string | undefined;
+  /** When something was last written to Consul, if no status says so yet. */
+  readonly appliedAtMs: number | undefined;
   readonly nowMs: number;
 }
 
+/** An outage shorter than this, such as a leader election, does not reach any status. */
+export const OUTAGE_GRACE_MS = 10_000;
 const NAMED_IN_MESSAGE = 10;
 
 /**
@@ -21,22 +26,47 @@ const NAMED_IN_MESSAGE = 10;
  * the ending does not speak of is kept from the previous one. `lastTraceID` is not part of it.
  */
 export function statusFor(ending: Ending, context: StatusContext): CommonStatus & Record<string, unknown> {
-  const { previous, generation, nowMs, reconcileAt, spec } = context;
+  const { previous, generation, nowMs, appliedAtMs, reconcileAt, spec } = context;
   const now = timestamp(nowMs);
   const { lastTraceID: _, lastHandledReconcileAt, ...kept } = previous;
   const handled = reconcileAt ?? lastHandledReconcileAt;
   const report = 'report' in ending ? ending.report : undefined;
-  const applied = ending.kind === 'converged' && ending.applied !== undefined;
   const policies = spec === undefined ? undefined : policiesOf(spec);
   return {
     ...kept,
     ...report?.status,
     observedGeneration: generation,
     conditions: settleConditions(conditionsFor(ending, context), previous.conditions ?? [], generation, now),
-    ...(applied ? { lastAppliedTime: now } : {}),
+    ...(appliedAtMs === undefined ? {} : { lastAppliedTime: timestamp(appliedAtMs) }),
     ...(handled === undefined ? {} : { lastHandledReconcileAt: handled }),
     ...(policies === undefined ? {} : { effective: effectiveFor(policies, report, previous) }),
   };
+}
+
+/**
+ * Whether the user should hear of it now. A lost race is nobody's business; an outage only once it lasts.
+ *
+ * @param failingForMs since the first of the failures in a row.
+ */
+export function isWorthTelling(ending: Ending, failingForMs: number): boolean {
+  if (ending.kind === 'released') return false;
+  if (ending.kind !== 'failed') return true;
+  const { error } = ending;
+  if (error instanceof AbortedError) return false;
+  if (error instanceof ConflictError) return failingForMs >= OUTAGE_GRACE_MS;
+  return reasonOf(error) === 'ConsulUnreachable' || reasonOf(error) === 'Progressing'
+    ? failingForMs >= OUTAGE_GRACE_MS
+    : true;
+}
+
+/** True when nothing that users read differs: a trace id or the way drift is seen never causes a write. */
+export function saysTheSame(wanted: CommonStatus, present: unknown): boolean {
+  return isDeepStrictEqual(withoutNoise(wanted), withoutNoise((present ?? {}) as CommonStatus));
+}
+
+function withoutNoise({ lastTraceID: _trace, effective, ...rest }: CommonStatus): object {
+  const { drift: _drift, ...policies } = effective ?? {};
+  return { ...rest, effective: policies };
 }
 
 function effectiveFor(

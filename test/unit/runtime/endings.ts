@@ -1,8 +1,8 @@
 import type { CommonSpec } from '../../../src/api/v1alpha1/common.ts';
 import type { Condition } from '../../../src/core/conditions.ts';
 import { ConflictError, RetryableError, TerminalError } from '../../../src/core/errors.ts';
-import type { AppliedWork, Ending } from '../../../src/runtime/ending.ts';
-import type { Report } from '../../../src/runtime/kind.ts';
+import type { Ending } from '../../../src/runtime/ending.ts';
+import type { AppliedWork, Report } from '../../../src/runtime/kind.ts';
 import type { StatusContext } from '../../../src/runtime/status.ts';
 
 export const REPORT: Report = {
@@ -18,7 +18,6 @@ export const converged = (more: Partial<Extract<Ending, { kind: 'converged' }>> 
   kind: 'converged',
   report: REPORT,
   drifted: [],
-  applied: undefined,
   ...more,
 });
 export const withheld = (reason: 'Suspended' | 'DryRun', report?: Report): Ending => ({
@@ -37,10 +36,7 @@ export const refused = (reason = 'Conflict', message = 'not ours'): Ending => ({
   reason,
   message,
 });
-export const released = (applied?: AppliedWork): Ending => ({
-  kind: 'released',
-  applied,
-});
+export const released = (): Ending => ({ kind: 'released' });
 export const failed = (error: unknown, awayForMs?: number): Ending =>
   awayForMs === undefined ? { kind: 'failed', error } : { kind: 'failed', error, awayForMs };
 
@@ -58,7 +54,6 @@ export const conflict = () =>
 export const terminal = () => new TerminalError('not so', { code: 'KUBE_INVALID', reason: 'Progressing' });
 
 export const NOW = Date.UTC(2026, 5, 1, 12, 0, 0);
-export const NOW_TEXT = '2026-06-01T12:00:00Z';
 export const THEN_TEXT = '2026-01-01T00:00:00Z';
 
 export const aCondition = (
@@ -81,6 +76,7 @@ export const aContext = (more: Partial<StatusContext> = {}, spec: CommonSpec = {
   deleting: false,
   previous: {},
   reconcileAt: undefined,
+  appliedAtMs: undefined,
   nowMs: NOW,
   ...more,
 });

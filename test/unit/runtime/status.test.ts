@@ -2,8 +2,9 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { CommonSpec, CommonStatus } from '../../../src/api/v1alpha1/common.ts';
 import { REASONS, STALLING_REASONS } from '../../../src/api/v1alpha1/reasons.ts';
+import { AbortedError } from '../../../src/core/errors.ts';
 import type { Ending } from '../../../src/runtime/ending.ts';
-import { reasonOf, statusFor } from '../../../src/runtime/status.ts';
+import { isWorthTelling, reasonOf, saysTheSame, statusFor } from '../../../src/runtime/status.ts';
 import {
   aCondition,
   aContext,
@@ -11,7 +12,7 @@ import {
   converged,
   denied,
   failed,
-  NOW_TEXT,
+  NOW,
   refused,
   released,
   REPORT,
@@ -20,7 +21,6 @@ import {
   unreachable,
   waiting,
   withheld,
-  WORK,
 } from './endings.ts';
 
 /** Conditions in short: `Ready=True Applied`, without Drifted=False. */
@@ -147,6 +147,9 @@ describe('Drifted', () => {
 });
 
 describe('the other fields', () => {
+  /** Of a turn before this one. */
+  const APPLIED = NOW - 60_000;
+  const APPLIED_TEXT = '2026-06-01T11:59:00Z';
   const spec: CommonSpec = { deletionPolicy: 'Retain' };
   const previous = {
     observedGeneration: 1,
@@ -159,10 +162,13 @@ describe('the other fields', () => {
   };
 
   test('of a turn that got there are new', () => {
-    const status = statusFor(converged({ applied: WORK }), aContext({ previous, reconcileAt: 'now' }, spec));
+    const status = statusFor(
+      converged(),
+      aContext({ previous, reconcileAt: 'now', appliedAtMs: APPLIED }, spec),
+    );
     expect(status).toMatchObject({
       observedGeneration: 5,
-      lastAppliedTime: NOW_TEXT,
+      lastAppliedTime: APPLIED_TEXT,
       lastHandledReconcileAt: 'now',
       keys: 2,
       hash: 'h',
@@ -180,6 +186,11 @@ describe('the other fields', () => {
   test('of one that wrote nothing keep the time of the last write', () => {
     expect(statusFor(converged(), aContext({ previous }, spec)).lastAppliedTime).toBe(THEN_TEXT);
     expect(statusFor(converged(), aContext({}, spec))).not.toHaveProperty('lastAppliedTime');
+  });
+
+  test('tell when something was written, though the turn failed after that', () => {
+    const status = statusFor(failed(denied()), aContext({ previous, appliedAtMs: APPLIED }, spec));
+    expect(status).toMatchObject({ lastAppliedTime: APPLIED_TEXT, keys: 7 });
   });
 
   test('of one that did not get there are kept, but for the generation and the policies', () => {
@@ -210,6 +221,62 @@ describe('the other fields', () => {
   });
 });
 
+describe('the user is told', () => {
+  test.each<[what: string, ending: Ending, atOnce: boolean, afterTenSeconds: boolean]>([
+    ['converged', converged(), true, true],
+    ['withheld', withheld('Suspended'), true, true],
+    ['waiting', waiting(), true, true],
+    ['refused', refused(), true, true],
+    ['denied', failed(denied()), true, true],
+    ['an outage', failed(unreachable()), false, true],
+    ['a lost race', failed(conflict()), false, true],
+    ['a defect', failed(new Error('x')), false, true],
+    ['released: nobody is there to be told', released(), false, false],
+    ['cut short', failed(new AbortedError()), false, false],
+  ])('of %s: at once %s, once it lasts %s', (_, ending, atOnce, afterTenSeconds) => {
+    expect([isWorthTelling(ending, 9_999), isWorthTelling(ending, 10_000)]).toEqual([
+      atOnce,
+      afterTenSeconds,
+    ]);
+  });
+});
+
+describe('two statuses say the same', () => {
+  const status: CommonStatus = {
+    observedGeneration: 3,
+    conditions: [aCondition('Ready', 'True', 'Applied', 'well')],
+    lastAppliedTime: '2026-01-01T00:00:00Z',
+    lastTraceID: 'one',
+    effective: { deletionPolicy: 'Delete', datacenter: 'dc1', drift: 'Watched' },
+  };
+  const reordered = Object.fromEntries(Object.entries(status).toReversed());
+
+  test.each<[what: string, present: unknown]>([
+    ['another trace id', { ...status, lastTraceID: 'two' }],
+    ['no trace id', Object.fromEntries(Object.entries(status).filter(([name]) => name !== 'lastTraceID'))],
+    ['another way to see drift', { ...status, effective: { ...status.effective, drift: 'Swept' } }],
+    ['another order of fields', reordered],
+  ])('with %s', (_, present) => expect(saysTheSame(status, present)).toBe(true));
+
+  test.each<[what: string, present: unknown]>([
+    ['none', undefined],
+    ['the one a resource is born with', { observedGeneration: -1 }],
+    ['another generation', { ...status, observedGeneration: 4 }],
+    ['another message', { ...status, conditions: [aCondition('Ready', 'True', 'Applied', 'better')] }],
+    [
+      'one condition more',
+      { ...status, conditions: [...(status.conditions ?? []), aCondition('Stalled', 'True', 'X')] },
+    ],
+    ['another time of the last write', { ...status, lastAppliedTime: '2026-01-01T00:00:01Z' }],
+    ['another reconcile handled', { ...status, lastHandledReconcileAt: 'now' }],
+    ['another policy', { ...status, effective: { ...status.effective, deletionPolicy: 'Retain' } }],
+    ['another datacenter', { ...status, effective: { ...status.effective, datacenter: 'dc2' } }],
+    ["another of the kind's own fields", { ...status, keys: 3 }],
+  ])('not with %s', (_, present) => {
+    expect(saysTheSame(status, present)).toBe(false);
+  });
+});
+
 test('the reason of an error is its own, where it has one', () => {
   expect([unreachable(), denied(), conflict(), terminal()].map(reasonOf)).toEqual([
     'ConsulUnreachable',
@@ -226,13 +293,8 @@ test('the reason of an error is its own, where it has one', () => {
 
 describe('whatever ends, and whatever stood there before,', () => {
   const endings: fc.Arbitrary<Ending> = fc.oneof(
-    fc
-      .record({
-        drifted: fc.array(fc.constant('k'), { maxLength: 2 }),
-        applied: fc.constantFrom(undefined, WORK),
-      })
-      .map(converged),
-    fc.constantFrom(withheld('Suspended', REPORT), withheld('DryRun'), released(), released(WORK)),
+    fc.record({ drifted: fc.array(fc.constant('k'), { maxLength: 2 }) }).map(converged),
+    fc.constantFrom(withheld('Suspended', REPORT), withheld('DryRun'), released()),
     fc.constantFrom(...Object.keys(REASONS)).map(reason => refused(reason)),
     fc.constantFrom('SourceNotFound', 'SourceForbidden', 'DependencyNotReady').map(waiting),
     fc.constantFrom(unreachable(), denied(), conflict(), new Error('defect')).map(error => failed(error)),
@@ -254,6 +316,7 @@ describe('whatever ends, and whatever stood there before,', () => {
       { driftPolicy: 'Report' },
     ),
     deleting: fc.boolean(),
+    appliedAtMs: fc.constantFrom(undefined, NOW),
     previous: conditions.map(each => ({ conditions: each })),
   });
 
@@ -286,10 +349,7 @@ describe('whatever ends, and whatever stood there before,', () => {
         const once = statusFor(ending, aContext(context));
         expect(
           statusFor(ending, aContext({ ...context, previous: once, nowMs: Date.UTC(2030, 0, 1) })),
-        ).toEqual({
-          ...once,
-          ...('lastAppliedTime' in once && { lastAppliedTime: expect.any(String) }),
-        });
+        ).toEqual(once);
       }),
       { numRuns: 300 },
     );
