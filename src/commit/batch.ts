@@ -1,6 +1,6 @@
 import type { Context } from '@opentelemetry/api';
 import { classifyTxnError } from '../consul/errors.ts';
-import { encodeOperation } from '../consul/txn.ts';
+import { encodeOperation, MAX_TXN_BYTES, MAX_TXN_OPERATIONS } from '../consul/txn.ts';
 import { AbortedError, RetryableError } from '../core/errors.ts';
 import {
   CLAIMS_KEY,
@@ -19,6 +19,7 @@ export interface Pending {
   readonly fence: string | undefined;
   readonly tenure: Tenure;
   readonly context: Context;
+  readonly sinceMs: number;
   readonly resolve: (outcome: UnitOutcome) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -41,6 +42,47 @@ export function isShared(operation: WriteOperation): boolean {
 
 export function carriesClaims({ operations }: WriteUnit): boolean {
   return operations.some(isShared);
+}
+
+/** The units, from the oldest, that could go as one transaction now. */
+export interface Cut {
+  /** How many; 0 when the first has to wait for another transaction that moves the claims key. */
+  readonly units: number;
+  /** Nothing that comes later could join them. */
+  readonly isClosed: boolean;
+  /** Less than a quarter of what fits. */
+  readonly isSmall: boolean;
+}
+
+/** What a unit takes at least, but for rare ones: one key and the record that lists it. */
+const USUAL_OPERATIONS = 2;
+
+/** One tenure, within Consul's limits, and nothing that moves the claims key beside another one that does. */
+export function cut(pending: readonly Pending[], isClaiming: boolean): Cut {
+  const { tenure, fence } = pending[0] as Pending;
+  const overhead = fence === undefined ? 0 : 1;
+  let operations = overhead;
+  let bytes = 2 + (fence === undefined ? 0 : Buffer.byteLength(fence) + 1);
+  const shared = new Set<string>();
+  const taken = (units: number, isClosed: boolean): Cut => {
+    const isSmall = (operations - overhead) * 4 < MAX_TXN_OPERATIONS && bytes * 4 < MAX_TXN_BYTES;
+    return { units, isClosed, isSmall };
+  };
+  for (const [position, { unit, fragments, tenure: held }] of pending.entries()) {
+    // Whoever comes now belongs to the newer tenure.
+    if (held !== tenure) return taken(position, true);
+    if (isClaiming && carriesClaims(unit)) return taken(position, false);
+    for (const [at, fragment] of fragments.entries()) {
+      if (shared.has(fragment)) continue;
+      if (isShared(unit.operations[at] as WriteOperation)) shared.add(fragment);
+      operations++;
+      bytes += Buffer.byteLength(fragment) + 1;
+    }
+    const fits = operations <= MAX_TXN_OPERATIONS && bytes <= MAX_TXN_BYTES;
+    // A unit over the limits travels alone, so that it alone hears of it.
+    if (!fits) return taken(Math.max(position, 1), true);
+  }
+  return taken(pending.length, operations + USUAL_OPERATIONS > MAX_TXN_OPERATIONS);
 }
 
 /** The transaction's operations in order, and for each whom it concerns. The fence concerns all: it has none. */
@@ -105,6 +147,29 @@ export function answerRefused(
     if (!refused.has(pending)) pending.resolve({ kind: 'denied', operations });
   }
   return batch.filter(pending => !refused.has(pending) && !denied.has(pending));
+}
+
+/**
+ * Answers waiting units that believe the claims key to stand where a batch that was committed found it: Consul would
+ * only refuse them, and what they have to look at again is in memory. Returns the others.
+ */
+export function answerOutrun(waiting: readonly Pending[], committed: readonly Pending[]): Pending[] {
+  const moved = committed.map(({ unit }) => claimsIndex(unit)).find(index => index !== undefined);
+  if (moved === undefined) return [...waiting];
+  return waiting.filter(({ unit, resolve }) => {
+    const operation = unit.operations.find(isShared);
+    if (operation === undefined || claimsIndex(unit) !== moved) return true;
+    resolve({
+      kind: 'refused',
+      operations: [{ operation, what: 'an own transaction moved the claims key' }],
+    });
+    return false;
+  });
+}
+
+function claimsIndex({ operations }: WriteUnit): number | undefined {
+  const operation = operations.find(isShared);
+  return operation?.verb === 'cas' ? operation.index : undefined;
 }
 
 /** An error that no operation of ours explains: at the fence, or from the commit itself. */

@@ -1,23 +1,34 @@
 import type { Context } from '@opentelemetry/api';
 import type { ConsulWrites } from '../consul/client.ts';
-import { encodeOperation, MAX_TXN_BYTES, MAX_TXN_OPERATIONS } from '../consul/txn.ts';
+import { encodeOperation } from '../consul/txn.ts';
 import type { Clock } from '../core/clock.ts';
 import { ConflictError, TerminalError } from '../core/errors.ts';
-import { answerRefused, carriesClaims, fenceFragment, isShared, layOut, type Pending } from './batch.ts';
-import type { UnitOutcome, WriteOperation, WriteUnit } from './operations.ts';
+import {
+  answerOutrun,
+  answerRefused,
+  carriesClaims,
+  cut,
+  fenceFragment,
+  layOut,
+  type Pending,
+} from './batch.ts';
+import type { UnitOutcome, WriteUnit } from './operations.ts';
+import { Stream } from './stream.ts';
 import type { Tenure } from './tenure.ts';
 
-/** How long the first unit of a batch waits for company while other turns could still add to it. */
-const GATHER_MS = 250;
+/** A batch goes when nothing has moved for so long: no unit came, no turn began or ended. */
+const SILENCE_MS = 250;
+/** No unit waits for company longer than this. */
+const MAX_WAIT_MS = 2000;
 /** Times a batch is sent again without the units that were refused. */
 const MAX_ROUNDS = 4;
-/** Transactions under way at once: enough to hide one round trip, few enough to keep Consul's log calm. */
+/** Transactions under way at once, where the batches are full: few enough to keep Consul's log calm. */
 const MAX_IN_FLIGHT = 4;
 
 export interface GroupCommitOptions {
   readonly txn: ConsulWrites['txn'];
   readonly clock: Clock;
-  /** Turns that could still submit something: running and not waiting here, or about to start. */
+  /** Whether turns could still submit something: running, before their last write and not waiting here; or to start. */
   readonly othersRunnable: (waitingHere: number) => boolean;
   readonly onTransaction?: (transaction: TransactionReport) => void;
   /** The calling turn's trace context, and how a transaction that serves several turns gets its span. */
@@ -34,7 +45,9 @@ export interface TransactionReport {
 
 /**
  * Gathers the units of concurrent turns into as few transactions as fit (group commit, as databases do for their
- * log): a batch goes at once when nobody else could add to it, else when it is full, else after 250 ms.
+ * log). A batch goes at once when it is full, or when no company is to be expected: no other turn could add to it,
+ * no transaction is under way, and units do not come in a stream. Else it waits for company, until nothing has
+ * moved for 250 ms, and never longer than 2 s. See docs/adr/0005.
  *
  * A refused unit never takes its neighbours with it: Consul lists every failing operation, so those units are
  * taken out and the rest is sent again.
@@ -46,8 +59,9 @@ export class GroupCommit {
   #inFlight = 0;
   /** One that moves the claims key is under way: another one beside it would only be refused. */
   #claiming = false;
+  readonly #stream = new Stream();
+  #movedAtMs = 0;
   #cancelTimer: (() => void) | undefined;
-  #overdue = false;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
@@ -72,11 +86,9 @@ export class GroupCommit {
         const fragments = unit.operations.map(encodeOperation);
         const fence = fenceFragment(tenure);
         const context = this.#options.context();
-        this.#pending.push({ unit, fragments, fence, tenure, context, resolve, reject });
-        this.#cancelTimer ??= this.#options.clock.after(GATHER_MS, () => {
-          this.#overdue = true;
-          this.nudge();
-        });
+        const sinceMs = this.#options.clock.monotonic();
+        this.#pending.push({ unit, fragments, fence, tenure, context, sinceMs, resolve, reject });
+        this.#stream.arrived(sinceMs);
         this.nudge();
       });
     } finally {
@@ -84,44 +96,59 @@ export class GroupCommit {
     }
   }
 
-  /** To be called when a turn ended: the batch may have been waiting for that one. */
+  /** To be called when turns began, wrote their last or ended: the batch may have been waiting for those. */
   nudge(): void {
+    this.#movedAtMs = this.#options.clock.monotonic();
+    this.#sendWhatIsDue();
+    this.#watchTime();
+  }
+
+  #sendWhatIsDue(): void {
     while (this.#pending.length > 0 && this.#inFlight < MAX_IN_FLIGHT) {
-      const taken = this.#nextBatch();
-      if (taken === 0) return;
-      const full = taken < this.#pending.length;
-      if (!full && !this.#overdue && this.#options.othersRunnable(this.#waiting)) return;
-      this.#send(this.#pending.splice(0, taken));
+      const next = cut(this.#pending, this.#claiming);
+      if (next.units === 0) return;
+      if (!next.isClosed && this.#remainingMs > 0 && this.#expectsCompany) return;
+      this.#stream.sent(next);
+      this.#send(this.#pending.splice(0, next.units));
     }
   }
 
-  /** How many of the pending units, from the oldest, go together now: one tenure, within Consul's limits. */
-  #nextBatch(): number {
-    const { tenure, fence } = this.#pending[0] as Pending;
-    let bytes = 2 + (fence === undefined ? 0 : Buffer.byteLength(fence) + 1);
-    let operations = fence === undefined ? 0 : 1;
-    const shared = new Set<string>();
-    for (const [position, { unit, fragments, tenure: held }] of this.#pending.entries()) {
-      if (held !== tenure || (this.#claiming && carriesClaims(unit))) return position;
-      for (const [at, fragment] of fragments.entries()) {
-        if (shared.has(fragment)) continue;
-        if (isShared(unit.operations[at] as WriteOperation)) shared.add(fragment);
-        operations++;
-        bytes += Buffer.byteLength(fragment) + 1;
-      }
-      const fits = operations <= MAX_TXN_OPERATIONS && bytes <= MAX_TXN_BYTES;
-      // A unit over the limits travels alone, so that it alone hears of it.
-      if (!fits) return Math.max(position, 1);
-    }
-    return this.#pending.length;
+  get #expectsCompany(): boolean {
+    return this.#inFlight > 0 || this.#stream.isFlowing || this.#options.othersRunnable(this.#waiting);
   }
 
-  #send(batch: Pending[]): void {
+  /** How long the oldest unit may still wait for company. */
+  get #remainingMs(): number {
+    const { sinceMs } = this.#pending[0] as Pending;
+    return Math.min(sinceMs + MAX_WAIT_MS, this.#movedAtMs + SILENCE_MS) - this.#options.clock.monotonic();
+  }
+
+  /** One timer, set again when it fires: what moves is more frequent than what is late. */
+  #watchTime(): void {
     if (this.#pending.length === 0) {
       this.#cancelTimer?.();
       this.#cancelTimer = undefined;
-      this.#overdue = false;
+    } else if (this.#remainingMs > 0) {
+      this.#cancelTimer ??= this.#after(this.#remainingMs, () => {
+        // Where the process was kept from running, what came meanwhile is read first: that was no silence.
+        this.#cancelTimer = this.#after(0, () => this.#timeIsUp());
+      });
     }
+  }
+
+  #timeIsUp(): void {
+    this.#sendWhatIsDue();
+    this.#watchTime();
+  }
+
+  #after(ms: number, callback: () => void): () => void {
+    return this.#options.clock.after(ms, () => {
+      this.#cancelTimer = undefined;
+      callback();
+    });
+  }
+
+  #send(batch: Pending[]): void {
     const claims = batch.some(({ unit }) => carriesClaims(unit));
     this.#claiming ||= claims;
     this.#inFlight++;
@@ -172,6 +199,7 @@ export class GroupCommit {
       report('applied');
       const indexes = new Map(outcome.entries.map(({ key, modifyIndex }) => [key, modifyIndex]));
       for (const { resolve } of batch) resolve({ kind: 'applied', indexes });
+      this.#pending = answerOutrun(this.#pending, batch);
       return [];
     }
     report('refused');

@@ -33,6 +33,11 @@ export class WriteGate {
     return this.#heldTenure().epoch;
   }
 
+  /** Nothing will be committed: what a transaction would find out has to be looked up. */
+  get isDryRun(): boolean {
+    return this.#options.dryRun;
+  }
+
   /**
    * Commits one unit, together with those of concurrent turns.
    *

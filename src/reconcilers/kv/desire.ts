@@ -3,6 +3,10 @@ import { MAX_VALUE_BYTES } from '../../api/v1alpha1/consulkv-cel.ts';
 import { keyProblem } from '../../core/keys.ts';
 import type { Content } from '../../ownership/fingerprint.ts';
 
+/** What one resource may declare, sources included: each is held in memory for the length of a turn. */
+const MAX_TREE_KEYS = 10_000;
+const MAX_TREE_BYTES = 8_000_000;
+
 /** One ConfigMap or Secret that a spec refers to, in the resource's own namespace. */
 export interface SourceRef {
   readonly kind: 'ConfigMap' | 'Secret';
@@ -50,7 +54,9 @@ export function desireKv(spec: ConsulKVSpec, sources: Sources): DesireResult {
   if (collected.kind !== 'values') return collected;
   const flags = BigInt(spec.flags ?? 0);
   const contents = new Map<string, Content>();
+  let bytes = 0;
   for (const [key, value] of collected.values) {
+    bytes += Buffer.byteLength(key) + value.length;
     const problem = keyProblem(key);
     if (problem !== undefined) {
       return { kind: 'refuse', reason: 'InvalidSpec', message: `key ${JSON.stringify(key)} ${problem}` };
@@ -61,6 +67,7 @@ export function desireKv(spec: ConsulKVSpec, sources: Sources): DesireResult {
     }
     contents.set(key, { value, flags });
   }
+  if (bytes > MAX_TREE_BYTES) return tooLarge(`${bytes} bytes of keys and values, at most ${MAX_TREE_BYTES}`);
   const exclusive = spec.exclusive === true ? spec.prefix : undefined;
   return { kind: 'desired', desired: { contents, exclusive, atomic: spec.atomic ?? false } };
 }
@@ -107,10 +114,17 @@ function collectTree(spec: ConsulKVSpec, sources: Sources): Collected {
       return { kind: 'wait', reason: 'SourceNotFound', message: `${ref.kind} ${ref.name} does not exist` };
     }
     for (const [name, value] of source.data) values.set(`${prefix}${entry.prefix ?? ''}${name}`, value);
+    if (values.size > MAX_TREE_KEYS) break;
   }
   for (const [name, value] of spec.binaryData ?? []) values.set(prefix + name, Buffer.from(value, 'base64'));
   for (const [name, value] of spec.data ?? []) values.set(prefix + name, Buffer.from(value));
+  if (values.size > MAX_TREE_KEYS) return tooLarge(`more than ${MAX_TREE_KEYS} keys`);
   return { kind: 'values', values };
+}
+
+function tooLarge(what: string): Extract<DesireResult, { kind: 'refuse' }> {
+  const message = `the tree has ${what}: split it over several resources, with fewer entries of dataFrom each`;
+  return { kind: 'refuse', reason: 'TooLarge', message };
 }
 
 function forbidden({ kind, name }: SourceRef): Collected {

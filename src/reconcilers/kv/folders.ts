@@ -143,6 +143,6 @@ function newFolder(path: string): Folder {
 }
 
 /** `a/b/c` → `a/`, `a/b/`; `a/b/` → the same. */
-function* foldersAbove(key: string): Generator<string> {
+export function* foldersAbove(key: string): Generator<string> {
   for (let at = key.indexOf('/'); at !== -1; at = key.indexOf('/', at + 1)) yield key.slice(0, at + 1);
 }

@@ -3,10 +3,12 @@ import type { Clock, Random } from '../../core/clock.ts';
 import { watch } from '../../consul/blocking-query.ts';
 import { untilDone } from '../../consul/until-done.ts';
 import type { ConsulReads } from '../../consul/client.ts';
-import type { KvEntry } from '../../consul/types.ts';
+import type { Consistency } from '../../consul/types.ts';
 import { pause } from '../../core/pause.ts';
-import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../../core/resource.ts';
+import type { ResourceRef } from '../../core/resource.ts';
+import { ExclusivePrefixes } from './exclusive-prefixes.ts';
 import { type Folder, FolderTree, keysBeneath, WatchedPrefixes } from './folders.ts';
+import { KeyReader } from './key-reader.ts';
 import type { KeyMirror } from './mirror.ts';
 
 /** Between two looks at what moved, while our own writes keep moving it; longer when looking takes long. */
@@ -17,10 +19,6 @@ const LOOK_AGAIN = { baseMs: 200, capMs: 10_000 };
 const SWEEP_MS = 10_000;
 /** Asking a folder for its index costs about as much as reading this many keys. */
 const KEYS_PER_INDEX_CHECK = 64;
-/** From here on one recursive read is cheaper than transactions of reads, if the folder is mostly ours. */
-const RECURSE_FROM_KEYS = 8;
-const MAX_STRANGERS_RATIO = 4;
-
 export interface KeyWatcherOptions {
   readonly consul: ConsulReads;
   readonly mirror: KeyMirror;
@@ -28,8 +26,8 @@ export interface KeyWatcherOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  /** Consul's index went back: it was restored or rebuilt, and nothing known about it holds. */
-  readonly onReset: () => void;
+  /** An index went back, as by a restore. Resolves when it is settled what that means for what is known. */
+  readonly onIndexFell: () => Promise<void>;
 }
 
 /**
@@ -39,18 +37,16 @@ export interface KeyWatcherOptions {
 export class KeyWatcher {
   readonly #options: KeyWatcherOptions;
   readonly #tree = new FolderTree();
+  readonly #reader: KeyReader;
+  readonly #exclusive: ExclusivePrefixes;
   readonly #loops = new Map<string, AbortController>();
-  readonly #exclusive = new Map<
-    ResourceKey,
-    { readonly prefix: string; strangers: ReadonlySet<string>; index: number }
-  >();
-  /** Prefixes where most keys are not ours: a recursive read would fetch too much. */
-  readonly #crowded = new Set<string>();
   #watched = new WatchedPrefixes();
   #isFollowing = false;
 
   constructor(options: KeyWatcherOptions) {
     this.#options = options;
+    this.#reader = new KeyReader(options);
+    this.#exclusive = new ExclusivePrefixes(options);
   }
 
   /** Reads all keys of these resources anew, whatever was believed of them. */
@@ -60,16 +56,29 @@ export class KeyWatcher {
     for (const [ref, keys] of owned) this.#trackKeys(ref, keys);
     if (this.#isFollowing) this.#watched.include(mirror.keys());
     else this.#watched = WatchedPrefixes.choose(mirror.keys());
-    this.#tree.forgetIndexes();
+    this.#forgetIndexes();
     for (const prefix of this.#watched.prefixes) {
       const folder = this.#tree.find(prefix);
-      if (folder !== undefined) await this.#read(keysBeneath(folder), folder.path);
+      if (folder !== undefined) await this.#reader.readIn(folder.path, keysBeneath(folder));
     }
-    await this.#read([...mirror.keys()].filter(key => !this.#watched.covers(key)));
+    await this.#reader.read(this.#uncoveredKeys());
     // Queries under way may wait for an index of a history that is no more.
     for (const loop of this.#loops.values()) loop.abort();
     this.#loops.clear();
     this.#syncLoops();
+  }
+
+  /**
+   * Reads all keys once more and tells of those that moved, while what is known of the others stays in use: for an
+   * index that went back, after which indexes do not tell what moved.
+   */
+  async lookAtAll(): Promise<void> {
+    const { signal } = this.#options;
+    this.#forgetIndexes();
+    for (const prefix of this.#watched.prefixes) {
+      await this.#lookBeneath(prefix, await this.#indexBeneath(prefix, signal, 'consistent'), signal);
+    }
+    await this.#lookAtUncovered();
   }
 
   /** Watches from now on, until the signal aborts. */
@@ -104,25 +113,19 @@ export class KeyWatcher {
    */
   concernedBy(released: Iterable<string>): ResourceRef[] {
     const keys = new Set<string>();
-    const claimants = new Set<ResourceKey>();
+    const claimants: ResourceRef[] = [];
     for (const name of released) {
       const folder = name.endsWith('/') ? this.#tree.find(name) : undefined;
       for (const key of folder === undefined ? [name] : keysBeneath(folder)) keys.add(key);
-      for (const [claimant, { prefix }] of this.#exclusive) {
-        if (name.startsWith(prefix) || prefix.startsWith(name)) claimants.add(claimant);
-      }
+      claimants.push(...this.#exclusive.claimantsOf(name));
     }
-    return [...this.#options.mirror.trackersOf(keys), ...[...claimants].map(resourceRef)];
+    return [...this.#options.mirror.trackersOf(keys), ...claimants];
   }
 
   /** Keeps an eye on keys below the prefix that nobody declared. */
   trackExclusive(ref: ResourceRef, prefix: string | undefined): void {
-    const key = resourceKey(ref);
-    if (prefix === undefined) this.#exclusive.delete(key);
-    else if (this.#exclusive.get(key)?.prefix !== prefix) {
-      this.#exclusive.set(key, { prefix, strangers: new Set(), index: 0 });
-      if (this.#watched.include([prefix])) this.#syncLoops();
-    }
+    const isNew = this.#exclusive.track(ref, prefix);
+    if (isNew && prefix !== undefined && this.#watched.include([prefix])) this.#syncLoops();
   }
 
   /** Starts a loop for every watched prefix that has none and ends those of prefixes that were widened. */
@@ -149,15 +152,13 @@ export class KeyWatcher {
       this.#options.consul.kv.keys(withoutSlash(prefix), { separator: '/', signal: block.signal, block });
     const following = { signal, clock, random, onFailure: this.#say(prefix) };
     for await (const { value, reset } of watch({ read, ...following })) {
-      if (reset) this.#options.onReset();
+      if (reset) await this.#options.onIndexFell();
       let tookMs = 0;
       // The next query waits for what is newer still, so what moved now has to be read now.
       await untilDone(
         async () => {
           const begunAtMs = clock.monotonic();
-          const folder = this.#tree.find(prefix);
-          if (folder !== undefined) await this.#look(folder, value.index, signal);
-          await this.#listExclusive(prefix);
+          await this.#lookBeneath(prefix, value.index, signal);
           tookMs = clock.monotonic() - begunAtMs;
         },
         { ...following, range: LOOK_AGAIN },
@@ -166,101 +167,55 @@ export class KeyWatcher {
     }
   }
 
-  /** Reads what moved in a folder and beneath, and only that. */
-  async #look(folder: Folder, index: number, signal: AbortSignal): Promise<void> {
-    if (folder.index >= index) return;
+  /** Reads what moved beneath a watched prefix up to index `asOf`. */
+  async #lookBeneath(prefix: string, asOf: number, signal: AbortSignal): Promise<void> {
+    const folder = this.#tree.find(prefix);
+    if (folder !== undefined) await this.#look(folder, asOf, { asOf, signal });
+    await this.#exclusive.look(prefix, asOf);
+  }
+
+  /** Reads what moved in a folder and beneath, and only that. `index`: the highest there, as of `asOf`. */
+  async #look(
+    folder: Folder,
+    index: number,
+    at: { readonly asOf: number; readonly signal: AbortSignal },
+  ): Promise<void> {
+    if (folder.index >= index) return this.#exclusive.sawUnmoved(folder.path, index, at.asOf);
     const worthAsking =
       folder.children.size > 0 && folder.children.size * KEYS_PER_INDEX_CHECK <= folder.count;
     if (worthAsking) {
+      const children = [...folder.children.values()];
       await Promise.all([
-        this.#read([...folder.keys]),
-        ...[...folder.children.values()].map(async child => {
-          await this.#look(child, await this.#indexBeneath(child.path, signal), signal);
-        }),
+        this.#reader.read([...folder.keys]),
+        ...children.map(async child =>
+          this.#look(child, await this.#indexBeneath(child.path, at.signal), at),
+        ),
       ]);
-    } else await this.#read(keysBeneath(folder), folder.path);
+    } else {
+      const all = await this.#reader.readIn(folder.path, keysBeneath(folder));
+      if (all !== undefined) this.#exclusive.sawFolder(folder.path, all, at.asOf);
+    }
     folder.index = index;
   }
 
   /** The highest index at or beneath a folder. Asked without its slash, so that the answer is one name long. */
-  async #indexBeneath(path: string, signal: AbortSignal): Promise<number> {
-    const answer = await this.#options.consul.kv.keys(withoutSlash(path), { separator: '/', signal });
+  async #indexBeneath(
+    path: string,
+    signal: AbortSignal,
+    consistency: Consistency = 'default',
+  ): Promise<number> {
+    const options = { separator: '/', signal, consistency } as const;
+    const answer = await this.#options.consul.kv.keys(withoutSlash(path), options);
     return answer.index;
   }
 
-  async #read(keys: readonly string[], folder?: string): Promise<void> {
-    if (keys.length === 0) return;
-    const { mirror, signal } = this.#options;
-    const begunAt = mirror.begin();
-    if (folder !== undefined && keys.length >= RECURSE_FROM_KEYS && !this.#crowded.has(folder)) {
-      const found = await this.#recurse(keys, folder);
-      if (found !== undefined) return mirror.learn(found.entries, begunAt, { asOf: found.asOf });
-    }
-    mirror.learn(await this.#readApart(keys, signal), begunAt);
-  }
-
-  /** Consul refuses a whole transaction for one key that the token may not read: the others are read without it. */
-  async #readApart(keys: readonly string[], signal: AbortSignal): Promise<Map<string, KvEntry | undefined>> {
-    try {
-      const answer = await this.#options.consul.txn.readKeys(keys, { signal });
-      return onlyTrusted(answer.value, answer.filteredByAcl);
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'CONSUL_DENIED') throw error;
-      if (keys.length === 1) return new Map();
-      const middle = keys.length >> 1;
-      const halves = [keys.slice(0, middle), keys.slice(middle)];
-      const found = await Promise.all(halves.map(half => this.#readApart(half, signal)));
-      return new Map(found.flatMap(half => [...half]));
-    }
-  }
-
-  async #recurse(
-    keys: readonly string[],
-    folder: string,
-  ): Promise<{ entries: Map<string, KvEntry | undefined>; asOf: number } | undefined> {
-    const { consul, signal, logger } = this.#options;
-    try {
-      const answer = await consul.kv.list(folder, { signal });
-      if (answer.value.length > keys.length * MAX_STRANGERS_RATIO) this.#crowded.add(folder);
-      const byKey = new Map(answer.value.map(entry => [entry.key, entry]));
-      const entries = onlyTrusted(new Map(keys.map(key => [key, byKey.get(key)])), answer.filteredByAcl);
-      return { entries, asOf: answer.index };
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'CONSUL_REPLY_TOO_LARGE') throw error;
-      logger.info({ prefix: folder }, 'folder too large to read at once, reading owned keys only');
-      this.#crowded.add(folder);
-      return undefined;
-    }
-  }
-
-  /**
-   * Lists exclusive prefixes at, above or beneath `within` again. Told are those with other strangers than before,
-   * and those where something moved while there are strangers: one may have lost the lock that kept it.
-   */
-  async #listExclusive(within: string): Promise<void> {
-    const { consul, mirror, signal } = this.#options;
-    for (const [key, tracked] of this.#exclusive) {
-      const { prefix } = tracked;
-      if (!prefix.startsWith(within) && !within.startsWith(prefix)) continue;
-      const answer = await consul.kv.keys(prefix, { signal });
-      const own = mirror.trackedBy(resourceRef(key));
-      const strangers = new Set(answer.value.filter(name => !own.has(name)));
-      const moved = strangers.size > 0 && answer.index > tracked.index;
-      if (moved || !sameSet(tracked.strangers, strangers)) mirror.touch(resourceRef(key));
-      tracked.strangers = strangers;
-      tracked.index = answer.index;
-    }
-  }
-
   async #sweepForEver(): Promise<void> {
-    const { mirror, signal, clock, random } = this.#options;
+    const { signal, clock, random } = this.#options;
     while (!signal.aborted) {
       await pause(clock, SWEEP_MS * (0.9 + 0.2 * random()), signal);
       if (signal.aborted) return;
       try {
-        await this.#read([...mirror.keys()].filter(key => !this.#watched.covers(key)));
-        const uncovered = [...this.#exclusive.values()].filter(({ prefix }) => !this.#watched.covers(prefix));
-        for (const { prefix } of uncovered) await this.#listExclusive(prefix);
+        await this.#lookAtUncovered();
         for (const prefix of this.#watched.prefixes) await this.#checkHistory(prefix);
       } catch (error) {
         this.#say('sweep')(error);
@@ -268,16 +223,29 @@ export class KeyWatcher {
     }
   }
 
+  /** Reads what no watched prefix covers. */
+  async #lookAtUncovered(): Promise<void> {
+    await this.#reader.read(this.#uncoveredKeys());
+    await this.#exclusive.sweep(prefix => this.#watched.covers(prefix));
+  }
+
+  #uncoveredKeys(): string[] {
+    return [...this.#options.mirror.keys()].filter(key => !this.#watched.covers(key));
+  }
+
+  #forgetIndexes(): void {
+    this.#tree.forgetIndexes();
+    this.#exclusive.forgetIndexes();
+  }
+
   /**
    * Consul may be restored or rebuilt in the moment between two blocking queries. The next one would then wait for an
    * index that the new history may not reach for long.
    */
   async #checkHistory(prefix: string): Promise<void> {
-    const { consul, signal } = this.#options;
     const lookedAt = this.#tree.find(prefix)?.index ?? 0;
-    const consistent = { separator: '/', signal, consistency: 'consistent' } as const;
-    const { index } = await consul.kv.keys(withoutSlash(prefix), consistent);
-    if (index < lookedAt) this.#options.onReset();
+    const index = await this.#indexBeneath(prefix, this.#options.signal, 'consistent');
+    if (index < lookedAt) await this.#options.onIndexFell();
   }
 
   #say(what: string): (error: unknown) => void {
@@ -288,19 +256,6 @@ export class KeyWatcher {
   }
 }
 
-/** What a token may not see looks absent: such an answer says nothing about the keys it does not show. */
-function onlyTrusted(
-  entries: ReadonlyMap<string, KvEntry | undefined>,
-  filteredByAcl: boolean,
-): Map<string, KvEntry | undefined> {
-  if (!filteredByAcl) return new Map(entries);
-  return new Map([...entries].filter(([, entry]) => entry !== undefined));
-}
-
 function withoutSlash(path: string): string {
   return path.endsWith('/') ? path.slice(0, -1) : path;
-}
-
-function sameSet(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
-  return one.size === other.size && [...one].every(member => other.has(member));
 }

@@ -1,7 +1,7 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import { type ResourceKey, resourceKey, resourceRef, type ResourceRef } from '../../core/resource.ts';
 import type { Fingerprinter } from '../../ownership/fingerprint.ts';
-import type { Seen } from './plan.ts';
+import type { Seen } from './types.ts';
 
 /** Nothing stands there. */
 export const ABSENT: Seen = { fingerprint: '', index: NOT_THERE, session: false };
@@ -12,6 +12,8 @@ export type MirrorListener = (refs: readonly ResourceRef[]) => void;
 interface Tracked {
   readonly trackers: Set<ResourceKey>;
   seen: Seen | undefined;
+  /** Consul refused what we believed: it must be read before it is written. */
+  doubted: boolean;
   /** Order of what was learned: what was begun before it and arrives after it counts only if it is newer for sure. */
   learnedAt: number;
   /** The Raft index up to which it holds for certain; undefined: absent, and nobody knows since when. */
@@ -67,6 +69,11 @@ export class KeyMirror {
     return this.#keys.get(key)?.seen;
   }
 
+  /** Whether it has to be read before it is written. */
+  isDoubted(key: string): boolean {
+    return this.#keys.get(key)?.doubted ?? false;
+  }
+
   keys(): IterableIterator<string> {
     return this.#keys.keys();
   }
@@ -85,7 +92,7 @@ export class KeyMirror {
       const tracked = this.#keys.get(key);
       if (tracked !== undefined) tracked.trackers.add(tracker);
       else {
-        this.#keys.set(key, { trackers: new Set([tracker]), seen: undefined, learnedAt: 0, asOf: undefined });
+        this.#keys.set(key, newlyTracked(tracker));
         fresh.push(key);
       }
     }
@@ -125,6 +132,7 @@ export class KeyMirror {
       if (verdict === 'older') continue;
       const known = tracked.seen;
       tracked.seen = verdict === 'newer' ? this.#look(key, entry, known) : undefined;
+      if (verdict === 'newer') tracked.doubted = false;
       tracked.asOf = entry === undefined ? asOf : Math.max(entry.modifyIndex, asOf ?? 0);
       tracked.learnedAt = Math.max(tracked.learnedAt, begunAt);
       if (known === undefined || tracked.seen === undefined || differs(known, tracked.seen)) moved.push(key);
@@ -150,6 +158,7 @@ export class KeyMirror {
     const verdict = tracked.learnedAt > begunAt ? compareOwn(now, asOf, tracked) : 'newer';
     if (verdict === 'newer') {
       tracked.seen = now;
+      tracked.doubted = false;
       tracked.asOf = asOf;
     } else if (verdict === 'unclear') tracked.seen = undefined;
     tracked.learnedAt = ++this.#moment;
@@ -162,6 +171,15 @@ export class KeyMirror {
       if (tracked === undefined) continue;
       tracked.seen = undefined;
       tracked.learnedAt = ++this.#moment;
+    }
+  }
+
+  /** Consul said that something else stands there than was believed. */
+  doubt(keys: readonly string[]): void {
+    this.forget(keys);
+    for (const key of keys) {
+      const tracked = this.#keys.get(key);
+      if (tracked !== undefined) tracked.doubted = true;
     }
   }
 
@@ -185,6 +203,10 @@ export class KeyMirror {
     const fingerprint = unchanged ? known.fingerprint : this.#fingerprinter.of(key, entry);
     return { fingerprint, index: entry.modifyIndex, session };
   }
+}
+
+function newlyTracked(tracker: ResourceKey): Tracked {
+  return { trackers: new Set([tracker]), seen: undefined, doubted: false, learnedAt: 0, asOf: undefined };
 }
 
 type Verdict = 'newer' | 'older' | 'unclear';

@@ -1,86 +1,8 @@
-import type { AdoptionPolicy, DriftPolicy } from '../../api/v1alpha1/common.ts';
-import { type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
-import { describeResource, type ResourceRef } from '../../core/resource.ts';
-import type { ClaimsView, Owner } from '../../ownership/ledger.ts';
-import { type Head, isSameHead, listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
+import { NOT_THERE } from '../../consul/types.ts';
+import { type Head, isSameHead, listedNames } from '../../ownership/record.ts';
 import type { DesiredKv } from './desire.ts';
-
-/**
- * What is known to stand at a key. Index 0: nothing. `session`: somebody holds a lock there.
- * A key of which nothing is known is planned as absent: the compare-and-set finds out.
- */
-export interface Seen {
-  readonly fingerprint: string;
-  readonly index: ModifyIndex;
-  readonly session: boolean;
-}
-
-export interface Stranger {
-  readonly key: string;
-  readonly seen: Seen;
-  /** False for keys that `/v1/kv` and `/v1/txn` address differently: they are reported, never touched. */
-  readonly addressable: boolean;
-}
-
-export interface ObservedKv {
-  readonly record: OwnerRecord | undefined;
-  /** Known for every name that the record lists: a removal must not be planned on ignorance. */
-  readonly seen: (key: string) => Seen | undefined;
-  readonly rival: (key: string) => Owner | undefined;
-  readonly prefixRival: (prefix: string) => Owner | undefined;
-  /** A name below the prefix that somebody else lists. */
-  readonly rivalBeneath: (prefix: string) => { readonly name: string; readonly owner: Owner } | undefined;
-  /** Keys below an exclusive prefix that the resource does not declare; empty without one. */
-  readonly strangers: readonly Stranger[];
-  readonly claims: ClaimsView;
-}
-
-/** The resource as the planner sees it: what rides in the record, and how its policies read. */
-export interface Declarer {
-  readonly ref: ResourceRef;
-  readonly uid: string;
-  readonly generation: number;
-  readonly epoch: number;
-  readonly onDelete: 'Delete' | 'Retain';
-  readonly adoptionPolicy: AdoptionPolicy;
-  readonly driftPolicy: DriftPolicy;
-}
-
-/** Why a key changes, for Events and metrics. */
-export type Cause = 'create' | 'update' | 'adopt' | 'correct' | 'remove' | 'stranger' | 'record';
-
-/** One name's part in a change. `to`: the fingerprint to record; undefined takes the name out of the record. */
-export interface NameChange {
-  readonly name: string;
-  readonly cause: Cause;
-  readonly to: string | undefined;
-  /** What happens to the key; its precondition is the index. */
-  readonly write:
-    | { readonly verb: 'none' }
-    | { readonly verb: 'put' | 'delete' | 'check'; readonly index: ModifyIndex };
-}
-
-export interface KvChanges {
-  readonly changes: readonly NameChange[];
-  /** The head as it should stand when all is done; undefined: the record goes. */
-  readonly head: Head | undefined;
-  /** All of it in one transaction, or nothing. */
-  readonly atomic: boolean;
-}
-
-export type KvPlan =
-  | { readonly kind: 'noop'; readonly drifted: readonly string[] }
-  | ({ readonly kind: 'change'; readonly drifted: readonly string[] } & KvChanges)
-  | {
-      readonly kind: 'refuse';
-      readonly reason: 'Conflict' | 'AlreadyExists' | 'TooLarge' | 'ConsulDenied' | 'UnsupportedByConsul';
-      readonly message: string;
-    };
-
-/** What `atomic` allows: judged from the wish, so that the answer never depends on what stands in Consul. */
-export const ATOMIC_MAX_KEYS = 110;
-export const ATOMIC_MAX_BYTES = 350_000;
-const NAMED_IN_MESSAGE = 10;
+import { isOurs, refuseBlindly, refuseExisting, refuseRivals } from './refusals.ts';
+import type { Cause, Declarer, KvChanges, KvPlan, NameChange, ObservedKv, Seen } from './types.ts';
 
 /**
  * What is to be done so that Consul holds exactly what is desired, and the record says so. Pure; the difference
@@ -92,10 +14,7 @@ export function planKv(
   observed: ObservedKv,
   declarer: Declarer,
 ): KvPlan {
-  const refusal =
-    refuseTooLarge(desired) ??
-    refuseRivals(desired, observed) ??
-    refuseExisting(desired, wishes, observed, declarer);
+  const refusal = refuseRivals(desired, observed) ?? refuseExisting(desired, wishes, observed, declarer);
   if (refusal !== undefined) return refusal;
 
   const drifted: string[] = [];
@@ -104,29 +23,18 @@ export function planKv(
     ...planRemoved(wishes, observed, declarer),
     ...planStrangers(desired, observed, declarer, drifted),
   ];
-  const head = desiredHead(desired, declarer);
-  const nothingToOwn = wishes.size === 0 && desired.exclusive === undefined;
-  if (nothingToOwn && observed.record === undefined) return { kind: 'noop', drifted };
-  const settled = observed.record !== undefined && isSameHead(head, observed.record.head);
-  if (changes.length === 0 && settled) return { kind: 'noop', drifted };
-  if (desired.atomic && changes.length > ATOMIC_MAX_KEYS) {
-    const message = `the change touches ${changes.length} keys; atomic allows ${ATOMIC_MAX_KEYS}. Change the tree in smaller steps or without atomic`;
-    return { kind: 'refuse', reason: 'TooLarge', message };
-  }
-  if (!observed.claims.complete && takesUnowned(changes, desired, observed)) return claimsHidden();
-  return { kind: 'change', changes, head, atomic: desired.atomic, drifted };
+  const change = { changes, head: desiredHead(desired, declarer), atomic: desired.atomic };
+  if (isNothing(change, desired, observed)) return { kind: 'noop', drifted };
+  return refuseBlindly(change, desired, observed) ?? { kind: 'change', ...change, drifted };
 }
 
-/** Whether something changes hands that somebody might own whose claims are not shown to us. */
-function takesUnowned(changes: readonly NameChange[], desired: DesiredKv, { record }: ObservedKv): boolean {
-  const claimsPrefix = desired.exclusive !== undefined && record?.head.exclusive !== desired.exclusive;
-  return claimsPrefix || changes.some(({ cause }) => cause === 'adopt' || cause === 'stranger');
-}
-
-function claimsHidden(): KvPlan {
-  const rule = 'key_prefix "proconsul/" { policy = "read" }';
-  const message = `the ACL token may not read all of proconsul/, so nothing that exists can be taken over or removed: add ${rule}`;
-  return { kind: 'refuse', reason: 'ConsulDenied', message };
+function isNothing(
+  { changes, head }: KvChanges,
+  { contents, exclusive }: DesiredKv,
+  { record }: ObservedKv,
+): boolean {
+  if (record === undefined) return contents.size === 0 && exclusive === undefined;
+  return changes.length === 0 && head !== undefined && isSameHead(head, record.head);
 }
 
 /** Towards nothing: what the record lists goes, and the record with it. Under Retain only the record. */
@@ -152,74 +60,6 @@ function remove(name: string, fingerprint: string, { seen, rival }: ObservedKv):
   const isThere = isOurs(fingerprint) && index !== NOT_THERE;
   if (!isThere || rival(name) !== undefined) return letGo(name);
   return { name, cause: 'remove', to: undefined, write: { verb: 'delete', index } };
-}
-
-function refuseTooLarge(desired: DesiredKv): KvPlan | undefined {
-  if (!desired.atomic) return undefined;
-  const count = desired.contents.size;
-  let bytes = 0;
-  for (const [key, { value }] of desired.contents) bytes += Buffer.byteLength(key) + value.length;
-  if (count <= ATOMIC_MAX_KEYS && bytes <= ATOMIC_MAX_BYTES) return undefined;
-  return {
-    kind: 'refuse',
-    reason: 'TooLarge',
-    message: `atomic allows ${ATOMIC_MAX_KEYS} keys and ${ATOMIC_MAX_BYTES} bytes in one transaction; declared are ${count} keys and ${bytes} bytes`,
-  };
-}
-
-/** First claim keeps: whatever anyone's record lists is theirs. */
-function refuseRivals(desired: DesiredKv, observed: ObservedKv): KvPlan | undefined {
-  for (const key of desired.contents.keys()) {
-    const rival = observed.rival(key);
-    if (rival !== undefined) return conflict(`key ${key} belongs to`, rival);
-  }
-  if (desired.exclusive === undefined) return undefined;
-  const rival = observed.prefixRival(desired.exclusive);
-  if (rival !== undefined)
-    return conflict(`prefix ${desired.exclusive} overlaps what is exclusive to`, rival);
-  const beneath = observed.rivalBeneath(desired.exclusive);
-  if (beneath === undefined) return undefined;
-  return conflict(`key ${beneath.name} below the exclusive prefix belongs to`, beneath.owner);
-}
-
-function conflict(what: string, owner: Owner): KvPlan {
-  const who = owner.kind === 'resource' ? describeResource(owner.ref) : `install ${owner.install}`;
-  return { kind: 'refuse', reason: 'Conflict', message: `${what} ${who}` };
-}
-
-/** What exists without an owner is taken only as `adoptionPolicy` says. */
-function refuseExisting(
-  desired: DesiredKv,
-  wishes: ReadonlyMap<string, string>,
-  observed: ObservedKv,
-  { adoptionPolicy }: Declarer,
-): KvPlan | undefined {
-  const listed = observed.record === undefined ? new Map<string, string>() : listedNames(observed.record);
-  const inTheWay: string[] = [];
-  for (const [name, wish] of wishes) {
-    const seen = observed.seen(name);
-    if (isOurs(listed.get(name)) || seen === undefined || seen.index === 0) continue;
-    const takeable =
-      !seen.session &&
-      (adoptionPolicy === 'Always' || (adoptionPolicy === 'IfEqual' && seen.fingerprint === wish));
-    if (!takeable) inTheWay.push(seen.session ? `${name} (a lock is held there)` : name);
-  }
-  const claimed = observed.record?.head.exclusive;
-  if (desired.exclusive !== undefined && claimed !== desired.exclusive && adoptionPolicy !== 'Always') {
-    for (const { key } of observed.strangers) inTheWay.push(key);
-  }
-  if (inTheWay.length === 0) return undefined;
-  const named = inTheWay.slice(0, NAMED_IN_MESSAGE).join(', ');
-  const more = inTheWay.length > NAMED_IN_MESSAGE ? ` and ${inTheWay.length - NAMED_IN_MESSAGE} more` : '';
-  return {
-    kind: 'refuse',
-    reason: 'AlreadyExists',
-    message: `in Consul already, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${named}${more}`,
-  };
-}
-
-function isOurs(fingerprint: string | undefined): boolean {
-  return fingerprint !== undefined && fingerprint !== UNWRITTEN;
 }
 
 function planDesired(

@@ -1,6 +1,6 @@
 import type { EventReason } from '../../api/v1alpha1/common.ts';
 import type { Receipt } from '../../runtime/kind.ts';
-import type { Cause, KvChanges, NameChange, Stranger } from './plan.ts';
+import type { Cause, KvChanges, NameChange, Stranger } from './types.ts';
 
 const NAMED = 10;
 

@@ -22,8 +22,11 @@ let reports: TransactionReport[];
 /** Turns that have yet to hand something in. */
 let others: number;
 let tenure: Tenure;
+/** Transactions that were held up. */
+let underWay: number;
 
 beforeEach(() => {
+  underWay = 0;
   consul = new ModelConsul();
   clock = new FakeClock();
   reports = [];
@@ -73,7 +76,10 @@ async function ends(submitted: readonly Promise<UnitOutcome>[]): Promise<string[
 /** Holds every transaction up until the returned function is called. */
 function holdUp(): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
-  consul.beforeWrite = () => promise;
+  consul.beforeWrite = () => {
+    underWay++;
+    return promise;
+  };
   return resolve;
 }
 
@@ -106,30 +112,83 @@ describe('a unit goes', () => {
     expect(sent()).toEqual([['a']]);
   });
 
-  test('after 250 ms, though others still run', async () => {
+  test('after 250 ms in which no turn came further, though others still run', async () => {
     others = 1;
     const submitted = submit(create('a'));
+    clock.advance(200);
+    commits.nudge();
     clock.advance(249);
     await settled();
     expect(sent()).toEqual([]);
     clock.advance(1);
     expect(kindOf(await submitted)).toBe('applied');
-    const next = submit(create('b'));
-    clock.advance(249);
-    await settled();
-    expect(sent()).toEqual([['a']]);
-    clock.advance(1);
-    await next;
   });
 
-  test('counted from the first of its batch', async () => {
+  test('250 ms after the last one that joined it', async () => {
     others = 1;
     const first = submit(create('a'));
     clock.advance(200);
     const second = submit(create('b'));
-    clock.advance(50);
+    clock.advance(249);
+    await settled();
+    expect(sent()).toEqual([]);
+    clock.advance(1);
     await Promise.all([first, second]);
     expect(sent()).toEqual([['a', 'b']]);
+  });
+
+  test('2 s after it came, however much goes on', async () => {
+    others = 1;
+    const submitted = [submit(create('a'))];
+    for (let ms = 100; ms < 2000; ms += 100) {
+      clock.advance(100);
+      submitted.push(submit(create(`b${ms}`)));
+    }
+    await settled();
+    expect(sent()).toEqual([]);
+    clock.advance(100);
+    await Promise.all(submitted);
+    expect(sent()).toHaveLength(1);
+    expect(clock.timerCount).toBe(0);
+  });
+
+  test('2 s after it came, when it was left over by a full transaction', async () => {
+    others = 1;
+    const pairs = Array.from({ length: 63 }, (_, n) => submit(create(`a${n}`), create(`b${n}`)));
+    clock.advance(200);
+    const left = submit(create('c'), create('d'), create('e'));
+    await Promise.all(pairs);
+    for (let ms = 0; ms < 1900; ms += 100) {
+      clock.advance(100);
+      commits.nudge();
+    }
+    await settled();
+    expect(sent().map(({ length }) => length)).toEqual([126]);
+    clock.advance(100);
+    await left;
+  });
+
+  test('together with what came while the process was kept from running', async () => {
+    others = 1;
+    const first = submit(create('a'));
+    let second: Promise<unknown> | undefined;
+    const after = clock.after.bind(clock);
+    // A timer that is late comes before what is to be read; one that is set then comes after it.
+    clock.after = (ms, callback) =>
+      after(ms, () => {
+        if (ms === 0) second ??= submit(create('b'));
+        callback();
+      });
+    clock.advance(1000);
+    await Promise.all([first, second]);
+    expect(sent()).toEqual([['a', 'b']]);
+  });
+
+  test('when 128 operations are full, without waiting for one more', async () => {
+    others = 1;
+    const submitted = Array.from({ length: 64 }, (_, n) => submit(create(`a${n}`), create(`b${n}`)));
+    await Promise.all(submitted);
+    expect(sent().map(({ length }) => length)).toEqual([128]);
   });
 
   test('when 128 operations are full, the fence among them', async () => {
@@ -155,15 +214,61 @@ describe('a unit goes', () => {
     expect(consul.transactions.every(({ bytes }) => bytes <= 500_000)).toBe(true);
   });
 
-  test('in one of at most four transactions at a time', async () => {
+  test('with all that came while a transaction was under way', async () => {
     const letGo = holdUp();
     const submitted = ['a', 'b', 'c', 'd', 'e', 'f'].map(key => submit(create(key)));
     await settled();
-    expect(clock.timerCount).toBe(1);
     letGo();
     await Promise.all(submitted);
-    expect(sent()).toEqual([['a'], ['b'], ['c'], ['d'], ['e', 'f']]);
+    expect(sent()).toEqual([['a'], ['b', 'c', 'd', 'e', 'f']]);
   });
+
+  test('beside a transaction that takes long, after 250 ms', async () => {
+    const letGo = holdUp();
+    const submitted = ['a', 'b'].map(key => submit(create(key)));
+    await settled();
+    expect(underWay).toBe(1);
+    clock.advance(250);
+    await settled();
+    expect(underWay).toBe(2);
+    letGo();
+    await Promise.all(submitted);
+  });
+
+  test('in one of at most four transactions at a time, even when they are full', async () => {
+    const letGo = holdUp();
+    const submitted = Array.from({ length: 64 * 6 }, (_, n) => submit(create(`a${n}`), create(`b${n}`)));
+    clock.advance(3000);
+    await settled();
+    expect(underWay).toBe(4);
+    letGo();
+    await Promise.all(submitted);
+    expect(sent().map(({ length }) => length)).toEqual([2, 128, 128, 128, 128, 128, 126]);
+  });
+
+  test('at once when a newer tenure has begun: nobody joins an older one', async () => {
+    others = 1;
+    consul.store.acquire(LOCK, SESSION);
+    const old = commits.submit(aUnit(create('a')), aTenure(1));
+    const young = commits.submit(aUnit(create('b')), aTenure(2));
+    await old;
+    expect(sent()).toEqual([[LOCK, 'a']]);
+    clock.advance(250);
+    await young;
+  });
+
+  test.each([
+    { of: '40 keys each', values: Array.from({ length: 40 }, () => 'v') },
+    { of: '100 kB each', values: ['x'.repeat(100_000)] },
+  ])(
+    'at once, one after the other, when a turn commits a large change in parts of $of',
+    async ({ values }) => {
+      for (let part = 0; part < 20; part++) {
+        await submit(...values.map((value, n) => create(`${part}/${n}`, value)));
+      }
+      expect(sent()).toHaveLength(20);
+    },
+  );
 
   test('with the units of its own tenure only', async () => {
     others = 1;
@@ -262,17 +367,36 @@ describe('the claims key', () => {
     expect(new Set(outcomes.map(({ indexes }) => indexes.get(CLAIMS_KEY))).size).toBe(1);
   });
 
-  test('is moved by one transaction at a time', async () => {
+  test('is moved by one transaction at a time; who waits with the same belief hears that without being sent', async () => {
     const letGo = holdUp();
     const first = submit(claim(0), create('a'));
     const plain = submit(create('b'));
     const second = submit(claim(0), create('c'));
     const behind = submit(create('d'));
     await settled();
-    expect(commits.waiting).toBe(4);
+    expect([commits.waiting, underWay]).toEqual([4, 1]);
     letGo();
     expect(await ends([first, plain, second, behind])).toEqual(['applied', 'applied', 'refused', 'applied']);
-    expect(sent().slice(0, 3)).toEqual([[CLAIMS_KEY, 'a'], ['b'], [CLAIMS_KEY, 'c', 'd']]);
+    expect(sent()).toEqual([
+      [CLAIMS_KEY, 'a'],
+      ['b', 'd'],
+    ]);
+  });
+
+  test('keeps nobody waiting who came before the next one to move it', async () => {
+    const letGo = holdUp();
+    const first = submit(claim(0), create('a'));
+    const plain = submit(create('b'));
+    const second = submit(claim(0), create('c'));
+    clock.advance(250);
+    await settled();
+    expect(underWay).toBe(2);
+    clock.advance(10_000);
+    await settled();
+    expect(underWay).toBe(2);
+    letGo();
+    expect(await ends([first, plain, second])).toEqual(['applied', 'applied', 'refused']);
+    expect(sent()).toEqual([[CLAIMS_KEY, 'a'], ['b']]);
   });
 
   test('that was moved by another install refuses all who carry it, and nobody else', async () => {

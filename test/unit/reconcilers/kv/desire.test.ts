@@ -200,3 +200,42 @@ test('all sources that a spec mentions are known, optional ones too', () => {
   ]);
   expect(sourceRefs({ key: 'k', value: 'v' })).toEqual([]);
 });
+
+describe('a tree as a whole', () => {
+  const many = (count: number, prefix: string, value = ''): Source =>
+    found(Object.fromEntries(Array.from({ length: count }, (_, n) => [`${prefix}${n}`, value])));
+  const gathered = (...all: readonly Source[]) => {
+    const dataFrom = all.map((_, at) => ({ configMapRef: { name: String(at) } }));
+    return desireKv(
+      { prefix: 't/', dataFrom, data: map({ last: '' }) },
+      ({ name }) => all[Number(name)] as Source,
+    );
+  };
+
+  test('has 10,000 keys at most, and a name counts once whatever the number of its sources', () => {
+    const half = many(5_000, 'a');
+    expect(gathered(half, half, many(4_999, 'b')).kind).toBe('desired');
+    expect(gathered(half, many(5_000, 'b'))).toEqual({
+      kind: 'refuse',
+      reason: 'TooLarge',
+      message:
+        'the tree has more than 10000 keys: split it over several resources, with fewer entries of dataFrom each',
+    });
+  });
+
+  test('has 8,000,000 bytes of keys and values at most', () => {
+    const keyBytes = 't/last'.length + 80 * 't/a00'.length;
+    const values = (bytes: number): Source => {
+      const data = Array.from({ length: 80 }, (_, n) => [
+        `a${String(n).padStart(2, '0')}`,
+        'x'.repeat(99_000),
+      ]);
+      return found({ ...Object.fromEntries(data), a00: 'x'.repeat(bytes - keyBytes - 79 * 99_000) });
+    };
+    expect(gathered(values(8_000_000)).kind).toBe('desired');
+    expect(gathered(values(8_000_001))).toMatchObject({
+      reason: 'TooLarge',
+      message: expect.stringMatching(/8000001 bytes of keys and values, at most 8000000: split it/),
+    });
+  });
+});

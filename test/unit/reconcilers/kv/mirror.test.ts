@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { KvEntry, ModifyIndex } from '../../../../src/consul/types.ts';
 import { Fingerprinter } from '../../../../src/ownership/fingerprint.ts';
 import { ABSENT, KeyMirror } from '../../../../src/reconcilers/kv/mirror.ts';
-import type { Seen } from '../../../../src/reconcilers/kv/plan.ts';
+import type { Seen } from '../../../../src/reconcilers/kv/types.ts';
 import { anEntry, ref } from '../../ownership/records.ts';
 
 const prints = new Fingerprinter(Buffer.alloc(32, 1));

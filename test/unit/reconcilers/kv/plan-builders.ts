@@ -2,14 +2,8 @@ import { NOT_THERE, type ModifyIndex } from '../../../../src/consul/types.ts';
 import type { Owner } from '../../../../src/ownership/ledger.ts';
 import type { Head, OwnerRecord } from '../../../../src/ownership/record.ts';
 import type { DesiredKv } from '../../../../src/reconcilers/kv/desire.ts';
-import {
-  type Declarer,
-  type KvPlan,
-  type ObservedKv,
-  planKv,
-  type Seen,
-  type Stranger,
-} from '../../../../src/reconcilers/kv/plan.ts';
+import { planWithinLimits } from '../../../../src/reconcilers/kv/limits.ts';
+import type { Declarer, KvPlan, ObservedKv, Seen, Stranger } from '../../../../src/reconcilers/kv/types.ts';
 
 /** Contents stand for their own fingerprints: planning never looks into either. */
 export type Contents = Readonly<Record<string, string>>;
@@ -74,11 +68,12 @@ export function planOf(situation: Situation): KvPlan {
   const contents = new Map(
     Object.entries(wish).map(([key, text]) => [key, { value: Buffer.from(text), flags: 0n }]),
   );
-  return planKv(
+  return planWithinLimits(
     { contents, exclusive: undefined, atomic: false, ...desired },
-    new Map(Object.entries(wish)),
+    new Map(Object.entries(wish).map(([key, text]) => [key, fingerprintOf(text)])),
     observed(situation),
     {
+      installId: 'install-a',
       ref: REF,
       uid: 'u-1',
       generation: 2,
@@ -89,6 +84,11 @@ export function planOf(situation: Situation): KvPlan {
       ...policies,
     },
   );
+}
+
+/** Contents stand for themselves, as far as fits: a fingerprint is never longer. */
+function fingerprintOf(text: string): string {
+  return text.slice(0, 22);
 }
 
 /** A plan in one line: what is done to which key, `cause verb key`; or why not. */

@@ -336,7 +336,7 @@ describe('atomic', () => {
   test('allows 110 keys and 350,000 bytes of keys and values, not one more', () => {
     expect(atomic({ wish: tree(110) })).toMatchObject({ kind: 'change', atomic: true });
     expect(told(atomic({ wish: tree(111) }))).toBe(
-      'TooLarge: atomic allows 110 keys and 350000 bytes in one transaction; declared are 111 keys and 555 bytes',
+      'TooLarge: atomic allows 110 keys and 350000 bytes in one transaction; declared are 111 keys and 555 bytes: shorten keys or values, split the tree over several resources, or set atomic: false',
     );
     expect(atomic({ wish: tree(2, 174_996) })).toMatchObject({ kind: 'change' });
     expect(told(atomic({ wish: { ...tree(2, 174_996), é: '' } }))).toMatch(/^TooLarge/);

@@ -139,3 +139,33 @@ test('what was reserved for a write that is denied is free again', async () => {
     operator.ledger.rivalFor('k', { kind: 'ConsulKV', namespace: 'shop', name: 'other' }),
   ).toBeUndefined();
 });
+
+describe('after a refusal is read what Consul named as stale, and nothing else:', () => {
+  const data = (value: string) => ({ prefix: 't/', data: { a: value, b: value, c: value } });
+
+  test('one key that stands there otherwise than believed', async () => {
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', data('1'));
+    await operator.settle(ref);
+    world.consul.store.put('t/b', 'edited');
+    world.cluster.apply('one', data('2'));
+    const reads = world.consul.reads.length;
+    await operator.settle(ref);
+    expect(world.data()).toEqual({ 't/a': '2', 't/b': '2', 't/c': '2' });
+    expect(world.consul.reads.slice(reads)).toEqual(['/v1/txn']);
+  });
+
+  test('a record that somebody else has written', async () => {
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', data('1'));
+    await operator.settle(ref);
+    const record = 'proconsul/install-a/owners/ConsulKV/shop/one';
+    world.consul.store.put(record, `${String(world.consul.store.get(record)?.value)} `);
+    world.cluster.apply('one', data('2'));
+    const reads = world.consul.reads.length;
+    await operator.settle(ref);
+    expect(world.data()).toEqual({ 't/a': '2', 't/b': '2', 't/c': '2' });
+    const path = `/v1/kv/${encodeURIComponent(record)}`;
+    expect(world.consul.reads.slice(reads)).toEqual([path, `${path}%2F`]);
+  });
+});

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Cause, KvChanges, NameChange } from '../../../../src/reconcilers/kv/plan.ts';
+import type { Cause, KvChanges, NameChange } from '../../../../src/reconcilers/kv/types.ts';
 import { receiptFor, summarize } from '../../../../src/reconcilers/kv/report.ts';
 import { SETTLED } from './plan-builders.ts';
 

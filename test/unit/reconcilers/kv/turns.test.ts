@@ -36,6 +36,17 @@ describe('a resource', () => {
     expect(world.records()).toEqual([]);
   });
 
+  test('that is known goes without a look at Consul: the answer of the transaction tells that all is gone', async () => {
+    const operator = await world.start();
+    const ref = world.cluster.apply('one', { prefix: 'a/', data: { x: '1', y: '1' } });
+    await operator.settle(ref);
+    const before = world.consul.reads.length;
+    world.cluster.delete(ref);
+    await operator.settle(ref);
+    expect([world.cluster.get(ref), world.data(), world.records()]).toEqual([undefined, {}, []]);
+    expect(world.consul.reads.slice(before)).toEqual([]);
+  });
+
   test('whose record is not in memory is deleted all the same', async () => {
     const ref = world.cluster.apply('one', { key: 'a', value: 'x' });
     await (await world.start()).settle(ref);

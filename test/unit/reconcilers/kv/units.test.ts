@@ -9,8 +9,9 @@ import {
   shardKey,
   UNWRITTEN,
 } from '../../../../src/ownership/record.ts';
-import type { KvChanges, NameChange } from '../../../../src/reconcilers/kv/plan.ts';
-import { type Cut, cutUnit } from '../../../../src/reconcilers/kv/units.ts';
+import type { KvChanges, NameChange } from '../../../../src/reconcilers/kv/types.ts';
+import type { Cut } from '../../../../src/reconcilers/kv/draft.ts';
+import { cutUnit } from '../../../../src/reconcilers/kv/units.ts';
 import { aRecord, type Contents, REF, SETTLED } from './plan-builders.ts';
 
 const INSTALL = 'install-a';
