@@ -5,7 +5,7 @@ import { type Config, parseConfig } from './config/config.ts';
 import { TerminalError } from './core/errors.ts';
 import { createKubeClient, type KubeClient, ownNamespace, readClusterUid } from './kube/index.ts';
 import { type Operator, startOperator } from './operator/operator.ts';
-import { installShutdown, shutdownSteps } from './runtime/shutdown.ts';
+import { installShutdown, type Shutdown, shutdownSteps } from './runtime/shutdown.ts';
 import { systemClock } from './runtime/system-clock.ts';
 import { createEventLoopMonitor, eventLoopCheck } from './telemetry/event-loop.ts';
 import { serveMetrics, serveProbes } from './telemetry/endpoints.ts';
@@ -74,7 +74,7 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
   await listen(config, telemetry, state, logger, {
     'event-loop': eventLoopCheck(eventLoop.openWindow(), LOOP_LAG_LIMIT_MS),
   });
-  stopOnSignal(state, telemetry, logger);
+  const shutdown = stopOnSignal(state, telemetry, logger);
 
   const installId = await identify(config, client, namespace);
   const log = logger.child({ installId });
@@ -89,6 +89,10 @@ async function run(config: Config, instance: string, logger: Logger): Promise<vo
     random,
     logger: log,
     metrics,
+    onFatal: error => {
+      log.fatal({ err: error }, 'the operator cannot go on');
+      shutdown.begin('a fatal error', 1);
+    },
   });
 }
 
@@ -139,7 +143,7 @@ async function listen(
   await serveMetrics({ host, port: config.metricsPort, logger, scrape: () => telemetry.scrape() });
 }
 
-function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger): void {
+function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger): Shutdown {
   const steps = shutdownSteps({
     unready: () => {
       state.stopping = true;
@@ -147,13 +151,12 @@ function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger)
     stopIntake: () => state.operator?.stopIntake(),
     drain: async signal => state.operator?.drain(signal),
     abort: async signal => state.operator?.abort(signal),
-    // There is no election yet, so nobody waits for a lock.
-    releaseLock: async () => {},
+    releaseLock: async signal => state.operator?.releaseLock(signal),
     flush: async signal => {
       await Promise.all([state.operator?.flush(signal), telemetry.shutdown(FLUSH_MS)]);
     },
   });
-  installShutdown({
+  return installShutdown({
     steps,
     clock,
     signals: process,

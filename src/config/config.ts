@@ -27,6 +27,8 @@ export interface Config {
   readonly namespaces: NamespaceScope;
   readonly secretNamespaces: NamespaceScope;
   readonly dryRun: boolean;
+  /** Of the operator's own lead. */
+  readonly lease: { readonly ttlSeconds: number; readonly lockDelaySeconds: number };
   readonly bindAddress: string;
   /** 0: any free port. */
   readonly probePort: number;
@@ -127,6 +129,10 @@ function assemble(settings: Environment): Config {
     namespaces: settings.PROCONSUL_NAMESPACES,
     secretNamespaces: settings.PROCONSUL_SECRET_NAMESPACES,
     dryRun: settings.PROCONSUL_DRY_RUN,
+    lease: {
+      ttlSeconds: settings.PROCONSUL_LEASE_TTL,
+      lockDelaySeconds: settings.PROCONSUL_LEASE_LOCK_DELAY,
+    },
     bindAddress: settings.PROCONSUL_BIND_ADDRESS,
     probePort: settings.PROCONSUL_PROBE_PORT,
     metricsPort: settings.PROCONSUL_METRICS_PORT,

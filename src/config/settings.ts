@@ -12,6 +12,7 @@ import {
   logLevel,
   namespaceScope,
   port,
+  seconds,
   token,
 } from './values.ts';
 
@@ -76,7 +77,19 @@ export const environment = z.object({
     ),
   PROCONSUL_DRY_RUN: flag
     .prefault('false')
-    .describe('`true`: write nothing to Consul and say in each resource what would be written.'),
+    .describe(
+      '`true`: write nothing to Consul, and of each resource nothing but its status, which says what would be written. A resource that owns keys is not deleted before the dry run ends.',
+    ),
+  PROCONSUL_LEASE_TTL: seconds({ least: 10, most: 300 })
+    .prefault('20s')
+    .describe(
+      'Life of the session with which a replica leads. It stops a margin before this has passed without a renewal, and Consul gives the lead away after twice that and the lock-delay.',
+    ),
+  PROCONSUL_LEASE_LOCK_DELAY: seconds({ least: 5, most: 60 })
+    .prefault('10s')
+    .describe(
+      'How long Consul keeps the lead from everybody after a leader was lost, for what it sent last to arrive: writes that no transaction can fence get no more time than this.',
+    ),
   PROCONSUL_BIND_ADDRESS: ipAddress
     .prefault('127.0.0.1')
     .describe(

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { parseDurationMs } from '../core/duration.ts';
 import { Secret } from './secret.ts';
 
 /**
@@ -17,6 +18,17 @@ export const port = z
   .regex(/^\d{1,5}$/, PORT)
   .transform(Number)
   .refine(number => number <= 65_535, PORT);
+
+/** Whole seconds within bounds, written as `20s` or `1m30s`; read as a number of seconds. */
+export function seconds(bounds: { readonly least: number; readonly most: number }) {
+  const { least, most } = bounds;
+  return z.string().transform((text, context): number => {
+    const duration = (parseDurationMs(text) ?? Number.NaN) / 1000;
+    if (Number.isInteger(duration) && duration >= least && duration <= most) return duration;
+    context.addIssue(`must be whole seconds from ${least}s to ${most}s, such as ${least}s`);
+    return z.NEVER;
+  });
+}
 
 export const ipAddress = z
   .string()

@@ -18,6 +18,11 @@ export interface KubeRequest {
   readonly signal: AbortSignal;
   /** Milliseconds from the moment the request is sent to the end of its answer; default 30,000. */
   readonly deadlineMs?: number;
+  /**
+   * Called synchronously at the last moment before the request is written to the socket, again for each resend. What
+   * it throws is thrown by the call, and nothing is sent: the place for "do I still lead?".
+   */
+  readonly beforeSend?: () => void;
 }
 
 /** One answered or failed request, for `rest_client_requests_total` and its duration. */

@@ -1,4 +1,4 @@
-import type { Access } from './credentials.ts';
+import type { Access } from './access.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 interface Pools {

@@ -1,6 +1,7 @@
 import type { Reason } from '../api/v1alpha1/reasons.ts';
 import { clip } from '../core/conditions.ts';
 import { AbortedError, ConflictError, messageOf, RetryableError, TerminalError } from '../core/errors.ts';
+import { isTlsCode, socketCode } from '../core/socket-code.ts';
 import type { KubeStatus } from './types.ts';
 
 /** Every code this folder's errors carry. `docs/errors.md` is generated from it. */
@@ -119,10 +120,10 @@ export function errorOfWatchEvent(asked: Asked, object: unknown): KubeError {
 
 /** The error for a request that got no complete answer: whatever the socket, TLS or the HTTP parser threw. */
 export function errorOfFailure(asked: Asked, thrown: unknown): KubeError {
-  const socketCode = codeOf(thrown);
-  const text = `API server ${asked.host}: ${socketCode ?? messageOf(thrown)}`;
-  if (TLS_CODES.test(socketCode ?? '')) return kubeError('KUBE_TLS', text, { cause: thrown });
-  const outcomeUnknown = mayHaveWritten(asked, 'KUBE_UNREACHABLE') && !CONNECT_CODES.has(socketCode ?? '');
+  const code = socketCode(thrown);
+  const text = `API server ${asked.host}: ${code ?? messageOf(thrown)}`;
+  if (isTlsCode(code)) return kubeError('KUBE_TLS', text, { cause: thrown });
+  const outcomeUnknown = mayHaveWritten(asked, 'KUBE_UNREACHABLE') && !CONNECT_CODES.has(code ?? '');
   return kubeError('KUBE_UNREACHABLE', text, { cause: thrown, outcomeUnknown });
 }
 
@@ -190,10 +191,3 @@ const CONNECT_CODES: ReadonlySet<string> = new Set([
   'EAI_AGAIN',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-const TLS_CODES =
-  /^(ERR_(TLS|SSL|OSSL)|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|EPROTO)/;
-
-function codeOf(thrown: unknown): string | undefined {
-  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
-  return typeof code === 'string' ? code : undefined;
-}

@@ -1,11 +1,11 @@
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import type { Clock } from '../core/clock.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import type { KubeClient } from './client.ts';
 import { kubeStatus } from './errors.ts';
 import { EVENT, type EventNotice, eventBody, eventName, eventNamespace, microTime } from './event-body.ts';
 import { collectionPath, objectPath } from './paths.ts';
 import { Recent } from './recent.ts';
-import { TokenBucket } from './token-bucket.ts';
 
 export interface EventRecorder {
   /** Returns at once and never throws. Beyond 10 a second (bursts of 50) notices are dropped. */
@@ -30,7 +30,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   return new QueueingRecorder(options);
 }
 
-const RATE = { perSecond: 10, burst: 50 };
+const RATE = { intervalMs: 100, burst: 50 };
 const MAX_QUEUED = 500;
 /** The series of client-go's recorder end after six minutes of rest, too. */
 const SERIES = { capacity: 4096, ttlMs: 6 * 60_000 };

@@ -1,20 +1,18 @@
-import type { Clock } from '../core/clock.ts';
+import { Deadline } from '../core/deadline.ts';
 import { AbortedError } from '../core/errors.ts';
+import { pause } from '../core/pause.ts';
+import { Semaphore } from '../core/semaphore.ts';
+import type { Access } from './access.ts';
 import type { KubeClient, KubeRequest, RequestReport } from './client.ts';
 import { Connections } from './connections.ts';
-import { type Access, Credentials } from './credentials.ts';
-import { Deadline, sleep } from './deadline.ts';
+import { Credentials, type CredentialsOptions } from './credentials.ts';
 import { type Asked, errorOfDeadline, errorOfFailure, isOurs, kubeStatus, retryAfterOf } from './errors.ts';
 import { readJson, readRefusal } from './reply.ts';
 import { traceRequest } from './request-span.ts';
-import { Semaphore } from './semaphore.ts';
 import type { Transport, WireReply, WireRequest } from './transport.ts';
 import { wireRequest } from './wire.ts';
 
-export interface KubeClientOptions {
-  readonly clock: Clock;
-  /** Paths as in `KUBECONFIG`; undefined: the environment's own, then ~/.kube/config, then the Pod's account. */
-  readonly kubeconfig?: string;
+export interface KubeClientOptions extends CredentialsOptions {
   readonly userAgent?: string;
   /** Requests in flight at once, watches apart; default 16. */
   readonly maxInFlight?: number;
@@ -41,15 +39,15 @@ class HttpKubeClient implements KubeClient {
   readonly #options: KubeClientOptions;
   readonly #credentials: Credentials;
   readonly #connections: Connections;
-  readonly #slots: Semaphore;
+  readonly #places: Semaphore;
   readonly #closing = new AbortController();
 
   constructor(options: KubeClientOptions) {
-    const { clock, kubeconfig, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
+    const { maxInFlight = DEFAULT_MAX_IN_FLIGHT } = options;
     this.#options = options;
-    this.#credentials = new Credentials(clock, kubeconfig);
+    this.#credentials = new Credentials(options);
     this.#connections = new Connections(this.#credentials.server.origin, maxInFlight);
-    this.#slots = new Semaphore(maxInFlight);
+    this.#places = new Semaphore(maxInFlight);
     this.host = this.#credentials.server.host;
     this.contextNamespace = this.#credentials.contextNamespace;
   }
@@ -57,11 +55,11 @@ class HttpKubeClient implements KubeClient {
   async request<T>(request: KubeRequest): Promise<T> {
     for (let resend = 0; ; resend += 1) {
       try {
-        return (await this.#slots.run(request.signal, () => this.#attempt(request, resend))) as T;
+        return (await this.#inTurn(request, resend)) as T;
       } catch (error) {
         const pauseMs = kubeStatus(error) === 429 ? retryAfterOf(error) : undefined;
         if (pauseMs === undefined || pauseMs > LONGEST_PAUSE_MS || resend === MAX_RESENDS) throw error;
-        await sleep(this.#options.clock, pauseMs, request.signal);
+        await pause(this.#options.clock, pauseMs, request.signal);
       }
     }
   }
@@ -83,6 +81,16 @@ class HttpKubeClient implements KubeClient {
     await this.#connections.destroy();
   }
 
+  /** @throws AbortedError when the signal aborts before there is a place. */
+  async #inTurn(request: KubeRequest, resend: number): Promise<unknown> {
+    const leave = await this.#places.acquire(request.signal);
+    try {
+      return await this.#attempt(request, resend);
+    } finally {
+      leave();
+    }
+  }
+
   async #attempt(request: KubeRequest, resend: number): Promise<unknown> {
     using deadline = this.#startDeadline(request);
     const { method, path } = request;
@@ -93,6 +101,7 @@ class HttpKubeClient implements KubeClient {
         this.#explained(request, deadline, () =>
           this.#authorised(async access => {
             const wire = this.#wire(request, { ...traceHeaders, ...access.headers }, deadline);
+            request.beforeSend?.();
             const reply = await this.#send(this.#connections.plain(access), wire, false);
             answered(reply.status);
             return readJson(
@@ -174,11 +183,9 @@ class HttpKubeClient implements KubeClient {
 
   #explain(request: KubeRequest, error: unknown, deadline: Deadline): unknown {
     if (isOurs(error)) return error;
-    if (deadline.aborted) return new AbortedError('request aborted', error);
+    if (deadline.abortedByCaller) return new AbortedError('request aborted', error);
     const asked = this.#asked(request);
-    return deadline.expired
-      ? errorOfDeadline(asked, request.deadlineMs ?? DEFAULT_DEADLINE_MS)
-      : errorOfFailure(asked, error);
+    return deadline.expired ? errorOfDeadline(asked, deadline.ms) : errorOfFailure(asked, error);
   }
 
   #asked({ method }: KubeRequest): Asked {

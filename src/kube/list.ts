@@ -5,8 +5,10 @@ import type { KubeList, KubeObject } from './types.ts';
 /** Enough for a page of the largest objects over a slow line. */
 const PAGE_DEADLINE_MS = 60_000;
 
-export interface ListOptions {
+export interface ListOptions<T extends KubeObject> {
   readonly pageSize: number;
+  /** What is kept of an object, applied as it comes: whole objects are several times as large. */
+  readonly trim: (object: T) => T;
   readonly signal: AbortSignal;
   /** Called after each page. */
   readonly onContact: () => void;
@@ -26,7 +28,7 @@ export interface Listed<T extends KubeObject> {
  */
 export async function listAll<T extends KubeObject>(
   collection: Collection,
-  { pageSize, signal, onContact }: ListOptions,
+  { pageSize, trim, signal, onContact }: ListOptions<T>,
 ): Promise<Listed<T>> {
   const objects: T[] = [];
   const base = collectionRequest(collection, 'list');
@@ -38,7 +40,7 @@ export async function listAll<T extends KubeObject>(
       collection.client.host,
     );
     onContact();
-    for (const object of page.items ?? []) objects.push(object);
+    for (const object of page.items ?? []) objects.push(trim(object));
   } while (page.metadata.continue);
   return { objects, resourceVersion: page.metadata.resourceVersion };
 }

@@ -1,7 +1,7 @@
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
+import { pause } from '../core/pause.ts';
 import type { Collection } from './collection.ts';
-import { sleep } from './deadline.ts';
 import { isOurs, kubeError, retryAfterOf } from './errors.ts';
 import { type Listed, listAll } from './list.ts';
 import { type ReflectorState, type RelistReason, ReflectorStatus } from './reflector-status.ts';
@@ -159,18 +159,20 @@ class LoopingReflector<T extends KubeObject> implements Reflector {
   }
 
   async #readAll(): Promise<Listed<T> & { readonly watch?: Watch<T> }> {
+    const { store, pageSize = DEFAULT_PAGE_SIZE } = this.#options;
+    const trim = (object: T): T => store.trim(object);
     if (this.#streaming) {
       try {
-        return await streamAll<T>(this.#options, this.#watchOptions({}));
+        return await streamAll<T>(this.#options, { ...this.#watchOptions({}), trim });
       } catch (error) {
         // For good: lists work everywhere, and whatever stands in the way of streams is likely to stay.
         this.#streaming = false;
         if (this.#closing.signal.aborted || !isStreamingRefused(error)) throw error;
       }
     }
-    const { pageSize = DEFAULT_PAGE_SIZE } = this.#options;
     return listAll<T>(this.#options, {
       pageSize,
+      trim,
       signal: this.#closing.signal,
       onContact: () => this.#status.heard(),
     });
@@ -199,7 +201,7 @@ class LoopingReflector<T extends KubeObject> implements Reflector {
     const retryInMs = Math.max(backoffMs(BACKOFF, this.#failures, random), askedMs);
     this.#failures += 1;
     observer?.failed?.(error, { during, retryInMs });
-    await sleep(clock, retryInMs, this.#closing.signal).catch(() => undefined);
+    await pause(clock, retryInMs, this.#closing.signal);
   }
 
   #reasonToRelist(error: unknown): RelistReason | undefined {

@@ -66,6 +66,11 @@ export class Store<T extends KubeObject = KubeObject> {
     return this.#objects.get(storeKey(namespace, name));
   }
 
+  /** What the store keeps of an object. For whoever collects many of them before handing them over. */
+  trim(object: T): T {
+    return this.#transform(object);
+  }
+
   values(): Iterable<T> {
     return this.#objects.values();
   }

@@ -22,7 +22,7 @@ export interface Streamed<T extends KubeObject> extends Listed<T> {
  */
 export async function streamAll<T extends KubeObject>(
   collection: Collection,
-  options: WatchOptions,
+  options: WatchOptions & { readonly trim: (object: T) => T },
 ): Promise<Streamed<T>> {
   const query = { ...options.query, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
   const watch = await openWatch<T>(collection, { ...options, query, idleTimeoutMs: INITIAL_IDLE_MS });
@@ -39,7 +39,7 @@ export async function streamAll<T extends KubeObject>(
       return { objects: [...objects.values()], resourceVersion, watch };
     }
     if (type === 'DELETED') objects.delete(storeKey(namespace, name));
-    else objects.set(storeKey(namespace, name), object);
+    else objects.set(storeKey(namespace, name), options.trim(object));
   }
 }
 

@@ -1,29 +1,15 @@
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
-import {
-  collectionPath,
-  type EventRecorder,
-  type KubeClient,
-  type KubeObject,
-  kubeStatus,
-  objectPath,
-  referenceTo,
-  type ResourceType,
-} from '../kube/index.ts';
+import { type EventRecorder, referenceTo } from '../kube/index.ts';
 import type { Removals } from '../ownership/removals.ts';
+import { type InstallLease, LEASES } from './install-lease.ts';
 
-const LEASES: ResourceType = {
-  group: 'coordination.k8s.io',
-  version: 'v1',
-  plural: 'leases',
-  kind: 'Lease',
-  namespaced: true,
-};
 const CONFIRMATION = 'proconsul.dev/confirm-removal';
 const LOOK_MS = 5_000;
 
 export interface HeldRemovalsOptions {
-  readonly client: KubeClient;
+  /** Where the go-ahead is given. */
+  readonly lease: InstallLease;
   readonly removals: Removals;
   readonly events: EventRecorder;
   readonly clock: Clock;
@@ -31,7 +17,8 @@ export interface HeldRemovalsOptions {
   readonly signal: AbortSignal;
   /** Where the Lease lives: the operator's own namespace. */
   readonly namespace: string;
-  readonly installId: string;
+  /** Only a leader removes anything, so only a leader asks. */
+  readonly isLeading: () => boolean;
   /** How many wait, each time that is looked at. */
   readonly onHeld: (count: number) => void;
   /** The held set was released. */
@@ -51,10 +38,6 @@ export class HeldRemovalsWatch {
     this.#schedule();
   }
 
-  get leaseName(): string {
-    return `proconsul-${this.#options.installId}`;
-  }
-
   /** For `/readyz`. */
   get notice(): { readonly notice: string } | undefined {
     const held = this.#options.removals.held();
@@ -64,7 +47,7 @@ export class HeldRemovalsWatch {
   }
 
   #command(token: string): string {
-    return `kubectl annotate lease -n ${this.#options.namespace} ${this.leaseName} --overwrite ${CONFIRMATION}=${token}`;
+    return `kubectl annotate lease -n ${this.#options.namespace} ${this.#options.lease.name} --overwrite ${CONFIRMATION}=${token}`;
   }
 
   #schedule(): void {
@@ -80,14 +63,24 @@ export class HeldRemovalsWatch {
   }
 
   async #look(): Promise<void> {
-    const { removals, events, logger, onHeld, onConfirmed } = this.#options;
+    const {
+      removals,
+      events,
+      logger,
+      lease: install,
+      signal,
+      isLeading,
+      onHeld,
+      onConfirmed,
+    } = this.#options;
+    if (!isLeading()) return;
     const held = removals.held();
     onHeld(held?.count ?? 0);
     if (held === undefined) {
       this.#told = undefined;
       return;
     }
-    const lease = await this.#lease();
+    const lease = await install.ensure(signal);
     if (this.#told !== held.token) {
       this.#told = held.token;
       const note = `${held.count} of ${held.total} resources are missing and were not seen being deleted. To remove what they own in Consul: ${this.#command(held.token)}`;
@@ -105,31 +98,5 @@ export class HeldRemovalsWatch {
       logger.info({ count: held.count, confirmation: held.token }, 'removals were confirmed');
       onConfirmed();
     }
-  }
-
-  async #lease(): Promise<KubeObject> {
-    const { client, namespace, signal } = this.#options;
-    const name = this.leaseName;
-    try {
-      return await client.request<KubeObject>({
-        method: 'GET',
-        path: objectPath(LEASES, { namespace, name }),
-        signal,
-      });
-    } catch (error) {
-      if (kubeStatus(error) !== 404) throw error;
-    }
-    const body = {
-      apiVersion: 'coordination.k8s.io/v1',
-      kind: 'Lease',
-      metadata: { name, namespace },
-      spec: {},
-    };
-    return client.request<KubeObject>({
-      method: 'POST',
-      path: collectionPath(LEASES, namespace),
-      body,
-      signal,
-    });
   }
 }

@@ -13,6 +13,8 @@ import { ensurePrivateKey } from '../ownership/private-key.ts';
 import type { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
 
 const RETRY = { baseMs: 500, capMs: 10_000 };
+/** Between two looks whether a leader, this process or another, has made what a new install lacks. */
+const LEADER_MS = 200;
 
 export interface KnowledgeOptions {
   readonly consul: ConsulClient;
@@ -36,6 +38,13 @@ export interface KnowledgeOptions {
  * What this process knows of Consul as a whole: the private key, who owns what, what stands at owned keys, which
  * datacenter it is. Nothing is planned before it is complete, and when Consul was restored or rebuilt it is
  * forgotten and read anew.
+ *
+ * ```
+ *   an index went back ──▶ do all owner records stand as known? ── yes ─▶ known still holds: keys are looked at again
+ *                                        │ no, or no answer
+ *                                        ▼
+ *                          nothing holds: no turn runs until all is read anew
+ * ```
  */
 export class Knowledge {
   readonly #options: KnowledgeOptions;
@@ -43,6 +52,8 @@ export class Knowledge {
   #missing: { readonly sinceMs: number; readonly error: RetryableError } | undefined;
   #loading: Promise<void> | undefined;
   #stale = false;
+  #judging: Promise<void> | undefined;
+  #fell = false;
 
   constructor(options: KnowledgeOptions) {
     this.#options = options;
@@ -60,23 +71,57 @@ export class Knowledge {
     return { error, forMs: this.#options.clock.monotonic() - sinceMs };
   }
 
+  /** Resolves once everything is known; at once when it is. */
+  get complete(): Promise<void> {
+    return this.#missing === undefined ? Promise.resolve() : (this.#loading ?? this.load());
+  }
+
   /** Reads everything; tries until it succeeds or the signal aborts. Called again: reads everything again. */
   load(): Promise<void> {
     this.#stale = true;
     this.#missing ??= { sinceMs: this.#options.clock.monotonic(), error: notYet() };
-    this.#loading ??= this.#loadUntilKnown().finally(() => {
-      this.#loading = undefined;
-    });
+    this.#loading ??= this.#loadUntilKnown();
     return this.#loading;
   }
 
-  /** Consul's index went back: what is remembered belongs to another history. */
-  reset(): void {
-    this.#options.logger.warn(
-      {},
-      "Consul's index went back: it was restored or rebuilt, reading everything again",
-    );
-    void this.load();
+  /**
+   * To be told when an index of Consul went back: it was restored or rebuilt, or it collected the tombstones of keys
+   * deleted 15 minutes ago (`agent/consul/config.go`, TombstoneTTL), which happens in every quiet Consul. Turns go on
+   * until that is settled, since each write carries the index it believed. Resolves when what is known holds, or is
+   * being read anew. Never rejects.
+   */
+  indexFell(): Promise<void> {
+    this.#fell = true;
+    this.#judging ??= this.#judge();
+    return this.#judging;
+  }
+
+  async #judge(): Promise<void> {
+    const { signal, logger } = this.#options;
+    while (this.#fell && !signal.aborted) {
+      this.#fell = false;
+      if (await this.#stillHolds()) {
+        logger.debug({}, 'an index of Consul went back, all owner records stand: nothing was restored');
+      } else if (!signal.aborted) {
+        logger.warn({}, "Consul's index went back: it was restored or rebuilt, reading everything again");
+        void this.load();
+      }
+    }
+    this.#judging = undefined;
+  }
+
+  /** Anything but a clear yes is a no. */
+  async #stillHolds(): Promise<boolean> {
+    const { ledger, ledgerSync, watcher } = this.#options;
+    try {
+      if (this.#missing !== undefined || !(await ledgerSync.standsAsKnown())) return false;
+      // What is not ours may have been set back all the same.
+      ledger.mistrustClaims();
+      await watcher.lookAtAll();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #loadUntilKnown(): Promise<void> {
@@ -86,14 +131,20 @@ export class Knowledge {
         this.#stale = false;
         await this.#loadOnce();
       } catch (error) {
-        if (signal.aborted || error instanceof AbortedError) return;
+        if (signal.aborted) return;
         this.#stale = true;
+        if (error instanceof AbortedError) {
+          // What is not there yet only a leader can make.
+          await pause(clock, LEADER_MS, signal);
+          continue;
+        }
         const sinceMs = this.#missing?.sinceMs ?? clock.monotonic();
         this.#missing = { sinceMs, error: asRetryable(error) };
         if (attempt === 0) logger.warn({ err: error }, 'Consul cannot be read yet, trying again');
         await pause(clock, backoffMs(RETRY, attempt, random), signal);
       }
     }
+    this.#loading = undefined;
     if (signal.aborted) return;
     this.#missing = undefined;
     logger.info({ count: this.#options.ledger.size, datacenter: this.#datacenter }, 'Consul has been read');

@@ -12,8 +12,8 @@ import {
 } from '../kube/index.ts';
 import { FINALIZER } from '../api/v1alpha1/common.ts';
 import type { ResourceRef } from '../core/resource.ts';
-import type { Notice } from '../runtime/settle.ts';
-import type { Objects } from '../runtime/turn.ts';
+import type { Notice } from '../runtime/notices.ts';
+import type { Objects } from '../runtime/objects.ts';
 
 export interface KubeObjectsOptions {
   readonly client: KubeClient;

@@ -1,46 +1,47 @@
+import { randomUUID } from 'node:crypto';
 import { context } from '@opentelemetry/api';
 import { GroupCommit } from '../commit/group-commit.ts';
-import { createSoleTenure } from '../commit/sole-tenure.ts';
+import type { Tenure } from '../commit/tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
 import { createConsulClient } from '../consul/client.ts';
 import type { Clock, Random } from '../core/clock.ts';
-import { messageOf } from '../core/errors.ts';
+import { AbortedError, messageOf, TerminalError } from '../core/errors.ts';
 import { pause } from '../core/pause.ts';
 import { resourceKey, type ResourceRef } from '../core/resource.ts';
-import { createEventRecorder, type KubeClient } from '../kube/index.ts';
+import { createEventRecorder, type KubeClient, readClusterUid } from '../kube/index.ts';
 import { Fingerprinter } from '../ownership/fingerprint.ts';
 import { Ledger } from '../ownership/ledger.ts';
 import { LedgerSync } from '../ownership/ledger-sync.ts';
 import { Removals } from '../ownership/removals.ts';
-import { ConsulKVKind } from '../reconcilers/kv/index.ts';
 import { KeyMirror } from '../reconcilers/kv/mirror.ts';
 import { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
-import { SourceReader } from '../reconcilers/kv/sources.ts';
-import { PRIORITY, type Priority, WorkQueue } from '../runtime/queue.ts';
-import { OUTAGE_GRACE_MS } from '../runtime/settle.ts';
-import { createTurn } from '../runtime/turn.ts';
-import { runWorkers, type Workers } from '../runtime/workers.ts';
+import { PRIORITY, type Priority } from '../runtime/queue.ts';
+import { OUTAGE_GRACE_MS } from '../runtime/status.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Checks } from '../telemetry/probes.ts';
-import { withReconcileSpan, withTransactionSpan } from '../telemetry/tracing.ts';
-import { type Cluster, watchCluster } from './cluster.ts';
+import { withTransactionSpan } from '../telemetry/tracing.ts';
+import type { Base } from './base.ts';
 import { consulOptions } from './consul-options.ts';
+import { FinishingTurns } from './finishing-turns.ts';
 import { HeldRemovalsWatch } from './held-removals.ts';
-import { CONSUL_KVS } from './kinds.ts';
+import { InstallLease } from './install-lease.ts';
 import { Knowledge } from './knowledge.ts';
-import { KubeObjects } from './objects.ts';
+import { Lead } from './lead.ts';
+import { OutageReporter } from './outage-reporter.ts';
 import { Outages } from './outages.ts';
-import { priorityOf, refOf } from './triggers.ts';
-import { countConditions, countTurn } from './turn-metrics.ts';
+import { createOwnCandidate } from './own-election.ts';
+import { serveConsulKV } from './serve-kv.ts';
+import { countConditions } from './turn-metrics.ts';
+import { Workforce } from './workforce.ts';
 
-const CONTROLLER = 'consulkv';
-const CONCURRENT_TURNS = 128;
 /** Events are best effort: those not sent by then are dropped, within the step's budget, and the exit stays clean. */
 const FLUSH_EVENTS_MS = 700;
 /** A turn that has not ended by then is a defect that a restart may help. */
 const STUCK_MS = 180_000;
+/** A leader with such a turn does not renew: every turn is aborted after 60 s, and given 10 s to end. */
+const NO_PROGRESS_MS = 75_000;
 
 export interface OperatorOptions {
   readonly config: Config;
@@ -54,6 +55,8 @@ export interface OperatorOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** It cannot go on, and says why: the process should end. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** The running operator, as the process sees it. */
@@ -63,44 +66,43 @@ export interface Operator {
   stopIntake(): void;
   drain(signal: AbortSignal): Promise<void>;
   abort(signal: AbortSignal): Promise<void>;
+  /** Lets the next leader in. Not before the last turn has ended. */
+  releaseLock(signal: AbortSignal): Promise<void>;
   flush(signal: AbortSignal): Promise<void>;
 }
 
 /** Puts the operator together and starts it. It works whatever is missing, and says in its probes what is. */
 export function startOperator(options: OperatorOptions): Operator {
-  const { config, installId, namespace, instance, client, clock, random, logger, metrics } = options;
+  const { config, installId, namespace, instance, client, clock, random, logger, metrics, onFatal } = options;
+  const identity = `${instance}_${randomUUID()}`;
   const stopping = new AbortController();
   const { signal } = stopping;
+  const timing = { clock, random, logger, signal };
 
-  // What asks for turns, and what gathers their writes.
-  const queue = new WorkQueue({ clock, random, metrics: metrics.queue(CONTROLLER) });
-  const look = (refs: Iterable<ResourceRef>, priority: Priority = PRIORITY.specChange): void => {
-    for (const ref of refs) queue.add(resourceKey(ref), { priority });
-  };
-  let workers: Workers | undefined;
+  // The way into Consul, open only while this process leads.
   const consul = createConsulClient({
     ...consulOptions(config),
     clock,
     onRequest: ({ status, error, ...sample }) =>
       metrics.consulRequest({ ...sample, status: status ?? error ?? 'unknown' }),
   });
-  const commits = new GroupCommit({
+  const commits: GroupCommit = new GroupCommit({
     txn: consul.txn,
     clock,
-    othersRunnable: waiting => (workers?.activeCount ?? 0) + (workers?.startableCount ?? 0) > waiting,
+    othersRunnable: waiting => workforce.turnsAhead(finishing.count) > waiting,
     onTransaction: metrics.transaction,
     context: () => context.active(),
     inSpan: withTransactionSpan,
   });
-  queue.onChange(() => commits.nudge());
-  const tenure = createSoleTenure();
-  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure: () => tenure });
+  const onWorkChanged = (): void => commits.nudge();
+  const finishing = new FinishingTurns(onWorkChanged);
+  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure: () => lead.tenure });
 
   // What is known of Consul: who owns what, and what stands at owned keys.
   const fingerprinter = new Fingerprinter();
   const ledger = new Ledger();
   const mirror = new KeyMirror(fingerprinter);
-  const following = { consul, clock, random, logger, signal, onReset: () => knowledge.reset() };
+  const following = { ...timing, consul, onIndexFell: () => knowledge.indexFell() };
   const watcher = new KeyWatcher({ ...following, mirror });
   const ledgerSync = new LedgerSync({
     ...following,
@@ -112,158 +114,187 @@ export function startOperator(options: OperatorOptions): Operator {
       look([ref]);
     },
   });
-  mirror.onChange(refs => look(refs));
+  // While everything is being read, what is read is no news.
+  mirror.onChange(refs => look(refs, knowledge.missing ? PRIORITY.resync : PRIORITY.specChange));
   // Whoever let go is at it already and needs no turn for its own doing.
   ledger.onRelease((names, by) => {
     const self = by && resourceKey(by);
     look(watcher.concernedBy(names).filter(ref => resourceKey(ref) !== self));
   });
-
-  // What is known of Kubernetes.
-  const events = createEventRecorder({ client, clock, instance, onDropped: metrics.eventDropped });
-  const cluster: Cluster = watchCluster({
-    config,
-    client,
-    clock,
-    random,
-    logger,
-    metrics,
-    onSourceChange: look,
-    handlers: {
-      onUpsert(object, previous, { initial }) {
-        removals.sawPresent(refOf(object));
-        const priority = priorityOf(object, previous, initial);
-        if (priority !== undefined) look([refOf(object)], priority);
-      },
-      onDelete(object, { inferred }) {
-        if (!inferred) removals.sawDeleted(refOf(object));
-        look([refOf(object)], PRIORITY.deletion);
-      },
-    },
-  });
-  const { resources } = cluster;
-  const removals: Removals = new Removals({
-    ledger,
-    exists: ref => resources.get(ref.namespace, ref.name) !== undefined,
-    isAbsenceKnown: ref => ref.kind === CONSUL_KVS.kind && cluster.isListed(ref.namespace),
-  });
-  const held = new HeldRemovalsWatch({
-    client,
-    removals,
-    events,
-    clock,
-    logger,
-    signal,
-    namespace,
-    installId,
-    onHeld: count => metrics.removalsHeld(count),
-    onConfirmed: () => look(removals.orphans(), PRIORITY.deletion),
-  });
-
-  // Both together: when to look at everything, and when looking is no use.
-  const lookAtAll = (): void => {
-    for (const object of resources.values()) look([refOf(object)], PRIORITY.resync);
-    look(removals.orphans(), PRIORITY.resync);
-  };
-  const { datacenter } = config.consul;
   const knowledge: Knowledge = new Knowledge({
     ...following,
     gate,
     installId,
-    datacenter,
+    datacenter: config.consul.datacenter,
     fingerprinter,
     ledger,
     ledgerSync,
     watcher,
-    onLoaded: lookAtAll,
+    onLoaded: () => lookAtAll(),
   });
-  const outages = new Outages(consul.health, clock, lookAtAll);
+  const outages = new Outages(consul.health, clock, () => lookAtAll());
   const consulAway = () => knowledge.missing ?? outages.away();
 
-  // The reconciler.
-  const reconciles = metrics.controller(CONTROLLER, {
-    workers: CONCURRENT_TURNS,
-    monotonic: () => clock.monotonic(),
+  // The kinds, each with its watches, its queue and its turns.
+  const events = createEventRecorder({ client, clock, instance, onDropped: metrics.eventDropped });
+  const removals: Removals = new Removals({
+    ledger,
+    exists: ref => workforce.exists(ref),
+    isAbsenceKnown: ref => workforce.isAbsenceKnown(ref),
   });
-  let turns = 0;
-  const turn = createTurn({
-    kind: new ConsulKVKind({
-      installId,
-      consul,
-      gate,
-      ledger,
-      ledgerSync,
-      mirror,
-      watcher,
-      fingerprinter,
-      sources: new SourceReader(cluster.catalog),
-      datacenter: () => knowledge.datacenter,
-    }),
-    objects: new KubeObjects({ client, type: CONSUL_KVS, store: resources, events }),
-    clock,
-    logger,
+  const base: Base = {
+    ...timing,
+    config,
+    installId,
+    client,
+    metrics,
+    events,
+    consul,
+    gate,
+    ledger,
+    ledgerSync,
+    fingerprinter,
+    mirror,
+    watcher,
+    removals,
+    finishing,
+    datacenter: () => knowledge.datacenter,
     consulAway,
-    mayRemove: ref => removals.mayRemove(ref),
-    span: (object, ref, run) => {
-      const { generation = 0, annotations } = object?.metadata ?? {};
-      return withReconcileSpan({ ref, generation, turn: String(++turns), annotations }, run);
-    },
-    observe: () => countTurn(reconciles),
+    assertMayWrite,
+    onWorkChanged,
+  };
+  const workforce: Workforce = new Workforce([serveConsulKV(base)]);
+  metrics.conditions(() =>
+    workforce.kinds.flatMap(({ type, resources }) => [...countConditions(type, resources)]),
+  );
+
+  function look(refs: Iterable<ResourceRef>, priority: Priority = PRIORITY.specChange): void {
+    workforce.look(refs, priority);
+  }
+
+  function lookAtAll(): void {
+    workforce.lookAtAll();
+    look(removals.orphans(), PRIORITY.resync);
+  }
+
+  // Who leads, and who tells of an outage in which nobody can.
+  const lease = new InstallLease({ client, namespace, installId, identity, clock });
+  const held = new HeldRemovalsWatch({
+    ...timing,
+    lease,
+    namespace,
+    removals,
+    events,
+    isLeading: () => lead.tenure !== undefined,
+    onHeld: count => metrics.removalsHeld(count),
+    onConfirmed: () => look(removals.orphans(), PRIORITY.deletion),
   });
-  metrics.queueProgress(CONTROLLER, queue);
-  metrics.conditions(() => countConditions(CONTROLLER, resources));
+  const reporter: OutageReporter = new OutageReporter({
+    ...timing,
+    lease,
+    identity,
+    isAway: () => consulAway() !== undefined,
+    isLeading: () => lead.tenure !== undefined,
+    report: ended => workUntil(ended),
+  });
+  const lead: Lead = new Lead({
+    ...timing,
+    candidate: async () =>
+      createOwnCandidate({
+        ...timing,
+        consul,
+        config,
+        installId,
+        install: { cluster: await clusterUid(), namespace, release: config.install.release },
+        instance,
+        identity,
+        progress: () =>
+          workforce.longestRunningMs > NO_PROGRESS_MS ? 'a reconcile does not end' : undefined,
+      }),
+    openEpoch,
+    work,
+    onFatal,
+  });
   void run();
 
   async function run(): Promise<void> {
-    await cluster.settled;
-    const known = knowledge.load();
-    // Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be.
-    await Promise.race([known, pause(clock, OUTAGE_GRACE_MS, signal)]);
+    await workforce.settled;
     if (signal.aborted) return;
-    workers = startWorkers();
-    await known;
+    void lead.run();
+    void reporter.run();
+    await knowledge.load();
     if (signal.aborted) return;
     watcher.follow();
     // Records without a resource can only be told once the resources are known.
-    void cluster.listed.then(() => look(removals.orphans(), PRIORITY.resync));
+    void workforce.listed.then(() => look(removals.orphans(), PRIORITY.resync));
     await ledgerSync.follow();
   }
 
-  function startWorkers(): Workers {
-    return runWorkers({
-      queue,
-      turn,
-      clock,
-      signal,
-      concurrency: CONCURRENT_TURNS,
-      observer: {
-        panicked: (key, thrown) => logger.error({ key, err: thrown }, 'a reconcile threw, which is a defect'),
-        timedOut: key => logger.warn({ key }, 'a reconcile passed its deadline'),
-        stuck: (key, runningMs) => logger.error({ key, durationMs: runningMs }, 'a reconcile does not end'),
-        activeChanged: () => commits.nudge(),
-      },
-    });
+  /** Says which cluster this is to others at the same lock; where that may not be read, they are told less. */
+  async function clusterUid(): Promise<string | undefined> {
+    return readClusterUid(client, signal).catch(() => undefined);
+  }
+
+  async function openEpoch(opening: {
+    readonly signal: AbortSignal;
+    readonly beforeSend: () => void;
+  }): Promise<number> {
+    // Records outlive a Lease that somebody deleted.
+    if (!ledger.isLoaded) await ledgerSync.load();
+    const epochs = [...ledger.records()].map(({ head }) => head.epoch);
+    return lease.raise(
+      epochs.reduce((highest, epoch) => Math.max(highest, epoch), 0),
+      opening,
+    );
+  }
+
+  async function work(tenure: Tenure): Promise<void> {
+    await reporter.rest();
+    metrics.leading(true);
+    // Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be.
+    await Promise.race([knowledge.complete, pause(clock, OUTAGE_GRACE_MS, tenure.signal)]);
+    await workUntil(tenure.signal);
+    metrics.leading(false);
+  }
+
+  async function workUntil(ended: AbortSignal): Promise<void> {
+    workforce.start(ended);
+    lookAtAll();
+    if (!(await workforce.rest(ended, clock))) {
+      onFatal(
+        new TerminalError('turns of a tenure that is over do not end: the process has to', {
+          code: 'TENURE_DOES_NOT_END',
+          reason: 'Progressing',
+        }),
+      );
+    }
+  }
+
+  function assertMayWrite(): void {
+    if (lead.tenure !== undefined) lead.tenure.assertHeld();
+    else if (!reporter.isReporting) throw new AbortedError('this replica does not lead');
   }
 
   return {
     liveness: {
-      'stuck-reconcile': () => (queue.longestRunningMs > STUCK_MS ? 'a reconcile does not end' : undefined),
+      'stuck-reconcile': () =>
+        workforce.longestRunningMs > STUCK_MS ? 'a reconcile does not end' : undefined,
     },
     readiness: {
-      'kubernetes-watches': () => cluster.problem(),
+      'kubernetes-watches': () => workforce.problem(),
       consul: () => {
         const away = consulAway();
         return away === undefined ? undefined : messageOf(away.error);
       },
+      lead: () => lead.notice,
       'held-removals': () => held.notice,
     },
-    stopIntake: () => workers?.stop(),
-    async drain(budget) {
-      await workers?.drain(budget);
-    },
-    async abort(budget) {
+    stopIntake: () => workforce.stopIntake(),
+    drain: budget => workforce.drain(budget),
+    abort: budget => workforce.abort(budget),
+    async releaseLock(budget) {
+      await lead.resign(budget);
       stopping.abort();
-      await workers?.drain(budget);
     },
     async flush(budget) {
       const enough = new AbortController();

@@ -1,7 +1,7 @@
 import type { ConsulHealth } from '../consul/health.ts';
 import type { Clock } from '../core/clock.ts';
 import { RetryableError } from '../core/errors.ts';
-import { OUTAGE_GRACE_MS } from '../runtime/settle.ts';
+import { OUTAGE_GRACE_MS } from '../runtime/status.ts';
 
 /** Why Consul cannot be worked with, and for how long that has been so. */
 export interface Away {

@@ -105,7 +105,7 @@ async function retainRecords({
     logger,
     signal,
     highestIndex: () => 0,
-    onReset: ignore,
+    onIndexFell: async () => {},
     onTampered: ignore,
   });
   await sync.load();

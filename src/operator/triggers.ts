@@ -1,15 +1,19 @@
 import { ANNOTATION_RECONCILE_AT, FINALIZER } from '../api/v1alpha1/common.ts';
 import { parseConsulKV } from '../api/v1alpha1/consulkv.ts';
 import type { ResourceRef } from '../core/resource.ts';
-import type { KubeObject, Store } from '../kube/index.ts';
+import type { KubeObject, ResourceType, Store } from '../kube/index.ts';
 import { sourceRefs } from '../reconcilers/kv/desire.ts';
 import { PRIORITY, type Priority } from '../runtime/queue.ts';
+import { CONSUL_KVS } from './kinds.ts';
 
 /** The index of resources by the ConfigMaps and Secrets they read. */
 export const BY_SOURCE = 'source';
 
-export function refOf({ metadata: { namespace = '', name } }: KubeObject): ResourceRef {
-  return { kind: 'ConsulKV', namespace, name };
+export function refOf(
+  { kind }: ResourceType,
+  { metadata: { namespace = '', name } }: KubeObject,
+): ResourceRef {
+  return { kind, namespace, name };
 }
 
 /** Whether a change of an object asks for a turn, and how urgently: its status is ours and never does. */
@@ -46,7 +50,8 @@ export function referrers(
   kind: 'ConfigMap' | 'Secret',
   { metadata }: KubeObject,
 ): ResourceRef[] {
-  return resources.byIndex(BY_SOURCE, `${kind}/${metadata.namespace}/${metadata.name}`).map(refOf);
+  const source = `${kind}/${metadata.namespace}/${metadata.name}`;
+  return resources.byIndex(BY_SOURCE, source).map(resource => refOf(CONSUL_KVS, resource));
 }
 
 /** Of a ConfigMap or Secret only that it exists, and in which version: its labels and annotations are not ours. */

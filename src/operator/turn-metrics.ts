@@ -1,8 +1,8 @@
 import type { CommonStatus } from '../api/v1alpha1/common.ts';
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
-import type { Store } from '../kube/index.ts';
+import type { ResourceType, Store } from '../kube/index.ts';
 import type { Ending } from '../runtime/ending.ts';
-import type { TurnObserver } from '../runtime/turn.ts';
+import type { TurnObserver } from '../runtime/turn-state.ts';
 import type { TurnResult } from '../runtime/workers.ts';
 import type { ConditionCount, ControllerMetrics } from '../telemetry/metrics.ts';
 
@@ -10,11 +10,10 @@ import type { ConditionCount, ControllerMetrics } from '../telemetry/metrics.ts'
 export function countTurn(reconciles: ControllerMetrics): TurnObserver {
   const end = reconciles.start();
   return {
-    settled: (ending, next) => {
-      const corrected = ending.kind === 'converged' ? (ending.applied?.corrected ?? 0) : 0;
+    applied: ({ corrected }) => {
       if (corrected > 0) reconciles.driftCorrected(corrected);
-      end(resultOf(ending, next));
     },
+    settled: (ending, next) => end(resultOf(ending, next)),
     aborted: () => end({ result: 'aborted' }),
     panicked: () => end({ result: 'error', failure: 'panic' }),
   };
@@ -35,7 +34,8 @@ function resultOf(ending: Ending, next: TurnResult): TurnCount {
 }
 
 /** How many resources stand how, for alerts: never a label for a single one. */
-export function* countConditions(controller: string, resources: Store): Generator<ConditionCount> {
+export function* countConditions({ kind }: ResourceType, resources: Store): Generator<ConditionCount> {
+  const controller = controllerName(kind);
   const counts = new Map<string, ConditionCount>();
   for (const { status } of resources.values()) {
     for (const { type, status: value, reason } of (status as CommonStatus | undefined)?.conditions ?? []) {
@@ -45,4 +45,9 @@ export function* countConditions(controller: string, resources: Store): Generato
     }
   }
   yield* counts.values();
+}
+
+/** As controller-runtime names controllers: after the kind. */
+export function controllerName(kind: string): string {
+  return kind.toLowerCase();
 }

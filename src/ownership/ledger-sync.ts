@@ -7,7 +7,7 @@ import type { Clock, Random } from '../core/clock.ts';
 import { RetryableError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { pause } from '../core/pause.ts';
-import type { ResourceRef } from '../core/resource.ts';
+import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../core/resource.ts';
 import type { Ledger } from './ledger.ts';
 import { decodeRecords, type OwnerRecord, ownersPrefix, shardKey } from './record.ts';
 
@@ -28,7 +28,8 @@ export interface LedgerSyncOptions {
   readonly signal: AbortSignal;
   /** The highest ModifyIndex this process has met. */
   readonly highestIndex: () => number;
-  readonly onReset: () => void;
+  /** An index went back, as by a restore. Resolves when it is settled what that means for what is known. */
+  readonly onIndexFell: () => Promise<void>;
   /** A record of ours was changed by somebody else. */
   readonly onTampered: (ref: ResourceRef) => void;
 }
@@ -98,6 +99,28 @@ export class LedgerSync {
     return record;
   }
 
+  /**
+   * Whether all of this install's records stand in Consul as they are known, so that whatever made an index go back,
+   * no record was set back, lost or brought back. One that is written meanwhile says nothing, and without any that
+   * does the answer is no.
+   */
+  async standsAsKnown(): Promise<boolean> {
+    const { consul, installId, signal, ledger } = this.#options;
+    const known = byKey(ledger.records());
+    const answer = await consul.kv.list(ownersPrefix(installId), { ...CONSISTENT, signal });
+    if (answer.filteredByAcl) return false;
+    const standing = byKey(decodeRecords(installId, answer.value));
+    let compared = 0;
+    for (const key of new Set([...known.keys(), ...standing.keys()])) {
+      const ref = resourceRef(key);
+      const movedMeanwhile = ledger.record(ref) !== known.get(key);
+      if (movedMeanwhile || ledger.isBeingWritten(ref)) continue;
+      if (!isSameVersion(known.get(key), standing.get(key))) return false;
+      compared++;
+    }
+    return compared > 0;
+  }
+
   /** Follows what others write below `proconsul/` until the signal aborts. */
   async follow(): Promise<void> {
     const { consul, clock, random, signal, logger } = this.#options;
@@ -110,7 +133,7 @@ export class LedgerSync {
       this.#history = new AbortController();
       const following = { signal: AbortSignal.any([signal, this.#history.signal]), clock, random, onFailure };
       for await (const { reset } of watch({ read, ...following })) {
-        if (reset) this.#options.onReset();
+        if (reset) await this.#options.onIndexFell();
         await untilDone(() => this.#lookAtInstalls(), { ...following, range: LOOK_AGAIN });
         await pause(clock, PAUSE_MS, following.signal);
       }
@@ -174,7 +197,7 @@ export class LedgerSync {
     const { consul, installId, signal } = this.#options;
     const own = `${ROOT}${installId}`;
     const { index } = await consul.kv.keys(own, { ...CONSISTENT, separator: '/', signal });
-    if (index < highest) this.#options.onReset();
+    if (index < highest) await this.#options.onIndexFell();
   }
 
   /** @param asOf an index that has been met already, so that a consistent read shows everything up to it. */
@@ -214,6 +237,16 @@ function highestRecordIndex(ledger: Ledger): number {
   for (const { shards } of ledger.records())
     for (const { index } of shards.values()) highest = Math.max(highest, index);
   return highest;
+}
+
+function byKey(records: Iterable<OwnerRecord>): Map<ResourceKey, OwnerRecord> {
+  return new Map(Array.from(records, record => [resourceKey(record.ref), record]));
+}
+
+/** An index belongs to one write: two shards that have the same say the same. */
+function isSameVersion(one: OwnerRecord | undefined, other: OwnerRecord | undefined): boolean {
+  if (one?.shards.size !== other?.shards.size) return false;
+  return [...(one?.shards ?? [])].every(([number, { index }]) => other?.shards.get(number)?.index === index);
 }
 
 function hiddenRecords(installId: string): RetryableError {

@@ -55,6 +55,7 @@ export class Ledger {
   readonly #foreign = new ForeignClaims();
   readonly #mistrusted = new Set<ResourceKey>();
   #moment = 0;
+  #loaded = false;
   #claims: ClaimsView = { index: NOT_THERE, asOf: -1, complete: false };
   #onRelease: ReleaseListener = () => {};
 
@@ -72,6 +73,11 @@ export class Ledger {
 
   get size(): number {
     return this.#records.size;
+  }
+
+  /** Whether all of this install's records were read: before that, one that is not here may stand in Consul. */
+  get isLoaded(): boolean {
+    return this.#loaded;
   }
 
   record(ref: ResourceRef): OwnerRecord | undefined {
@@ -169,6 +175,11 @@ export class Ledger {
     this.#claims = { ...this.#claims, asOf: -1 };
   }
 
+  /** Whether a write of the record is under way, or ended without an answer: Consul may hold another than this. */
+  isBeingWritten(ref: ResourceRef): boolean {
+    return this.#reserved.has(resourceKey(ref));
+  }
+
   /** To be called before a read of all records is sent; goes with its result into `replaceOwn`. */
   beginRead(): number {
     return ++this.#moment;
@@ -183,6 +194,7 @@ export class Ledger {
       if (!present.has(key) && !isNewer(key)) this.put(resourceRef(key), undefined);
     }
     for (const record of records) if (!isNewer(resourceKey(record.ref))) this.put(record.ref, record);
+    this.#loaded = true;
   }
 
   /** Replaces what is known of another install. No records: the install owns nothing (any more). */

@@ -5,6 +5,8 @@ import type { Ledger } from './ledger.ts';
 /** Inferred removals of more than this share of the records, if there are more than so many, wait for a go-ahead. */
 const HELD_SHARE = 0.3;
 const HELD_FROM_RECORDS = 20;
+/** Deletions seen before any record is known; beyond that the oldest count as inferred, which is the safe side. */
+const MAX_SEEN_EARLY = 10_000;
 
 export interface RemovalsOptions {
   readonly ledger: Ledger;
@@ -38,12 +40,19 @@ export class Removals {
     this.#options = options;
   }
 
-  /** The API server told of the deletion itself. */
+  /** The API server told of the deletion itself. Before the ledger is loaded any resource may turn out to have a record. */
   sawDeleted(ref: ResourceRef): void {
     const { ledger } = this.#options;
+    if (!ledger.isLoaded) return this.#rememberEarly(resourceKey(ref));
     if (ledger.record(ref) === undefined) return;
     this.#seenDeleted.add(resourceKey(ref));
     if (this.#seenDeleted.size > 2 * ledger.size) this.#forgetRemoved(this.#seenDeleted);
+  }
+
+  #rememberEarly(key: ResourceKey): void {
+    this.#seenDeleted.add(key);
+    const [oldest] = this.#seenDeleted;
+    if (oldest !== undefined && this.#seenDeleted.size > MAX_SEEN_EARLY) this.#seenDeleted.delete(oldest);
   }
 
   /** The resource is there (again). */

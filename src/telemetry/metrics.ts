@@ -1,6 +1,6 @@
 import type { Meter } from '@opentelemetry/api';
 import { Instruments } from './instruments.ts';
-import { RECONCILE_RESULTS, type ReconcileResult } from './names.ts';
+import { RECONCILE_RESULTS, type ReconcileResult, SCOPE } from './names.ts';
 
 /** How a reconcile failed; `terminal` and `panic` also count as errors, as in controller-runtime. */
 export type ReconcileFailure = 'error' | 'terminal' | 'timeout' | 'panic';
@@ -92,6 +92,7 @@ export class Metrics {
     for (const reason of SPAN_DROP_REASONS) this.instruments.add('spansDropped', 0, { reason });
     for (const reason of EVENT_DROP_REASONS) this.instruments.add('eventsDropped', 0, { reason });
     this.instruments.set('removalsHeld', 0, {});
+    this.leading(false);
   }
 
   controller(
@@ -224,6 +225,11 @@ export class Metrics {
 
   readonly eventDropped = (reason: EventDropReason): void =>
     this.instruments.add('eventsDropped', 1, { reason });
+
+  /** Whether this replica leads, by client-go's name. */
+  leading(isLeading: boolean): void {
+    this.instruments.set('leading', isLeading ? 1 : 0, { name: SCOPE });
+  }
 
   removalsHeld(count: number): void {
     this.instruments.set('removalsHeld', count, {});

@@ -4,6 +4,7 @@ import type { ModifyIndex } from '../../../src/consul/types.ts';
 import { Ledger } from '../../../src/ownership/ledger.ts';
 import { LedgerSync } from '../../../src/ownership/ledger-sync.ts';
 import {
+  EMPTY_SHARD,
   encodeHead,
   encodeShard,
   listedNames,
@@ -38,7 +39,7 @@ beforeEach(() => {
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     signal: life.signal,
     highestIndex: () => highest,
-    onReset: () => {},
+    onIndexFell: async () => {},
     onTampered: each => tampered.push(each.name),
   });
 });
@@ -52,6 +53,24 @@ function record(install: string, name: string, ...shards: readonly (readonly str
     const value = number === 0 ? encodeHead(HEAD, listed) : encodeShard(listed);
     consul.store.put(shardKey(install, ref(name), number), value);
   }
+}
+
+/** The same content, written anew. */
+function rewrite(key: string): void {
+  const { value = '' } = consul.store.get(key) ?? {};
+  consul.store.delete(key);
+  consul.store.put(key, value);
+}
+
+function hide(name: string): void {
+  record('here', name, ['q']);
+  consul.hidden.add(shardKey('here', ref(name), 0));
+}
+
+function deleteNeighbours(): void {
+  consul.store.put('proconsul/here/other', 'theirs');
+  consul.store.delete('proconsul/here/other');
+  consul.store.collectTombstones();
 }
 
 const names = (found: OwnerRecord | undefined) => [...(found === undefined ? [] : listedNames(found).keys())];
@@ -192,6 +211,69 @@ describe('the view of claims', () => {
     await sync.refreshClaims(50);
     expect(owner('w')).toMatchObject({ install: 'there' });
     expect(ledger.claims.complete).toBe(false);
+  });
+});
+
+describe('all own records', () => {
+  const first = () => shardKey('here', ref('a'), 0);
+  let restore: () => void;
+  beforeEach(async () => {
+    record('here', 'a', ['x'], ['y']);
+    record('here', 'b', ['z']);
+    record('there', 'z', ['w']);
+    restore = consul.store.snapshot();
+  });
+
+  test.each<[what: string, act: () => void, stand: boolean]>([
+    ['nobody touched', () => {}, true],
+    ['whose neighbours were deleted, tombstones and all', deleteNeighbours, true],
+    ['beside those of other installs that were set back', () => (record('there', 'z'), restore()), true],
+    ['that were wiped', () => consul.store.under('').forEach(({ key }) => consul.store.delete(key)), false],
+    ['one of which was removed', () => consul.store.delete(shardKey('here', ref('b'), 0)), false],
+    ['one of which lost a shard', () => consul.store.delete(shardKey('here', ref('a'), 1)), false],
+    ['one of which got a shard', () => consul.store.put(shardKey('here', ref('b'), 1), '{}'), false],
+    ['one of which was written', () => consul.store.put(first(), '{}'), false],
+    ['one of which was removed and written again', () => rewrite(first()), false],
+    ['beside one that is not known', () => record('here', 'c', ['q']), false],
+    ['beside what is hidden', () => hide('c'), false],
+  ])('%s: they stand as known, or not', async (_, act, stand) => {
+    await sync.load();
+    act();
+    expect(await sync.standsAsKnown()).toBe(stand);
+  });
+
+  test.each<[what: string, act: () => void]>([
+    ['an old one is back', () => record('here', 'a', ['x', 'more'], ['y'])],
+    ['a removed one is back', () => consul.store.delete(shardKey('here', ref('b'), 0))],
+    ['a new one is gone', () => record('here', 'c', ['q'])],
+  ])('after a restore do not stand as known: %s', async (_, act) => {
+    act();
+    await sync.load();
+    expect(await sync.standsAsKnown()).toBe(true);
+    restore();
+    expect(await sync.standsAsKnown()).toBe(false);
+  });
+
+  test('say nothing while there are none', async () => {
+    for (const { key } of consul.store.under('proconsul/here/')) consul.store.delete(key);
+    await sync.load();
+    expect(await sync.standsAsKnown()).toBe(false);
+  });
+
+  test('that are written meanwhile are left out, and the others decide', async () => {
+    await sync.load();
+    const before = ledger.record(ref('b')) as OwnerRecord;
+    ledger.reserve(ref('a'), { names: [], exclusive: undefined });
+    record('here', 'a', ['x', 'more'], ['y']);
+    expect(await sync.standsAsKnown()).toBe(true);
+    consul.afterRead = () => ledger.committed(ref('b'), undefined, new Map());
+    expect(await sync.standsAsKnown()).toBe(false);
+    consul.afterRead = () => {};
+    ledger.put(ref('b'), {
+      ...before,
+      shards: new Map([[0, { ...EMPTY_SHARD, index: 9_999 as ModifyIndex }]]),
+    });
+    expect(await sync.standsAsKnown()).toBe(false);
   });
 });
 

@@ -10,7 +10,7 @@ let removals: Removals;
 let present: Set<string>;
 let unlisted: boolean;
 beforeEach(() => {
-  ledger = new Ledger();
+  ledger = aLoadedLedger();
   present = new Set();
   unlisted = false;
   removals = new Removals({
@@ -19,6 +19,13 @@ beforeEach(() => {
     exists: each => present.has(each.name),
   });
 });
+
+/** Of an install that had no records so far. */
+function aLoadedLedger(): Ledger {
+  const loaded = new Ledger();
+  loaded.replaceOwn([], loaded.beginRead());
+  return loaded;
+}
 
 /** Records `r0`, `r1`, …, whose resources exist but for the first few. */
 function records(total: number, missing: number, onDelete: 'Delete' | 'Retain' = 'Delete'): void {
@@ -85,6 +92,38 @@ describe('what was seen being deleted', () => {
     for (let n = 0; n < 60; n++) removals.sawDeleted(ref(`r${n}`));
     for (let n = 0; n < 60; n++) removals.sawPresent(ref(`r${n}`));
     expect(removable(100)).toEqual([]);
+  });
+
+  test('before the records were read is remembered until they are', () => {
+    ledger = new Ledger();
+    removals = new Removals({ ledger, isAbsenceKnown: () => true, exists: each => present.has(each.name) });
+    for (let n = 0; n < 60; n++) removals.sawDeleted(ref(`r${n}`));
+    removals.sawPresent(ref('r0'));
+    ledger.replaceOwn([], ledger.beginRead());
+    records(100, 61);
+    expect(removable(100)).toEqual(
+      Array.from({ length: 59 }, (_, n) => n + 1)
+        .concat(0, 60)
+        .sort((a, b) => a - b),
+    );
+    expect(removals.held()).toBeUndefined();
+  });
+
+  test.each([
+    ['first', true],
+    ['last', false],
+  ])('before the records were read is remembered within bounds: 30 seen %s are held: %s', (when, isHeld) => {
+    ledger = new Ledger();
+    removals = new Removals({ ledger, isAbsenceKnown: () => true, exists: each => present.has(each.name) });
+    const sawThirty = () => {
+      for (let n = 0; n < 30; n++) removals.sawDeleted(ref(`r${n}`));
+    };
+    if (when === 'first') sawThirty();
+    for (let n = 0; n < 10_000; n++) removals.sawDeleted(ref(`other${n}`));
+    if (when === 'last') sawThirty();
+    ledger.replaceOwn([], ledger.beginRead());
+    records(40, 30);
+    expect(removals.held() !== undefined).toBe(isHeld);
   });
 
   test('is forgotten with its record: what is remembered is bounded by the records', () => {
@@ -160,7 +199,7 @@ describe('a go-ahead', () => {
     records(100, 40);
     const first = token();
     const reversed = [...ledger.records()].toReversed();
-    ledger = new Ledger();
+    ledger = aLoadedLedger();
     for (const record of reversed) ledger.put(record.ref, record);
     removals = new Removals({ ledger, isAbsenceKnown: () => true, exists: each => present.has(each.name) });
     expect(token()).toBe(first);
@@ -176,7 +215,7 @@ test('more than the share is never removed without a go-ahead, however resources
   );
   fc.assert(
     fc.property(steps, all => {
-      ledger = new Ledger();
+      ledger = aLoadedLedger();
       present = new Set();
       removals = new Removals({ ledger, isAbsenceKnown: () => true, exists: each => present.has(each.name) });
       records(30, 0);

@@ -1,0 +1,44 @@
+import type { WriteGate } from '../commit/write-gate.ts';
+import type { Config } from '../config/config.ts';
+import type { ConsulReads } from '../consul/client.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import type { EventRecorder, KubeClient } from '../kube/index.ts';
+import type { Fingerprinter } from '../ownership/fingerprint.ts';
+import type { Ledger } from '../ownership/ledger.ts';
+import type { LedgerSync } from '../ownership/ledger-sync.ts';
+import type { Removals } from '../ownership/removals.ts';
+import type { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
+import type { KeyMirror } from '../reconcilers/kv/mirror.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { FinishingTurns } from './finishing-turns.ts';
+import type { Away } from './outages.ts';
+
+/** What every kind is built on; there is one of each in the process. */
+export interface Base {
+  readonly config: Config;
+  readonly installId: string;
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Ends the process. */
+  readonly signal: AbortSignal;
+  readonly events: EventRecorder;
+  readonly consul: ConsulReads;
+  readonly gate: WriteGate;
+  readonly ledger: Ledger;
+  readonly ledgerSync: LedgerSync;
+  readonly fingerprinter: Fingerprinter;
+  readonly mirror: KeyMirror;
+  readonly watcher: KeyWatcher;
+  readonly removals: Removals;
+  readonly finishing: FinishingTurns;
+  readonly datacenter: () => string;
+  readonly consulAway: () => Away | undefined;
+  /** @throws AbortedError unless this process may write to Kubernetes. */
+  readonly assertMayWrite: () => void;
+  /** There is more or less to do than before: a batch may have been waiting for that. */
+  readonly onWorkChanged: () => void;
+}

@@ -1,0 +1,112 @@
+import type { Config } from '../config/config.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import { TerminalError } from '../core/errors.ts';
+import type { LockContent, LockValue } from '../core/lock-value.ts';
+import {
+  type Candidate,
+  createCandidate,
+  type ElectionConsul,
+  type ElectionNews,
+  isKnownDead,
+  leaseTiming,
+  lookUpPid,
+  parseProcessIdentity,
+  readProcessIdentity,
+} from '../election/index.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** Whose install this is: two of them must never share an id. */
+export interface InstallIdentity {
+  /** Uid of the namespace kube-system; undefined where it may not be read. */
+  readonly cluster: string | undefined;
+  readonly namespace: string;
+  readonly release: string;
+}
+
+export interface OwnElectionOptions {
+  readonly consul: ElectionConsul;
+  readonly config: Config;
+  readonly installId: string;
+  readonly install: InstallIdentity;
+  /** Pod or host name. */
+  readonly instance: string;
+  /** This process, unlike any other there is or was. */
+  readonly identity: string;
+  /** Why the work makes no progress, if it makes none. */
+  readonly progress?: () => string | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** The lock of the install's leader, and the node its sessions belong to. */
+export function leaderLock(installId: string): { readonly lockKey: string; readonly node: string } {
+  return { lockKey: `proconsul/${installId}/leader`, node: `proconsul-${installId}` };
+}
+
+/** A candidate for the lead of this install. */
+export function createOwnCandidate(options: OwnElectionOptions): Candidate {
+  const { consul, config, installId, install, instance, identity, clock, random, signal, logger } = options;
+  const process = readProcessIdentity(config.pod.uid);
+  const content: LockContent = { holder: instance, uid: identity, extra: { ...install, process } };
+  return createCandidate({
+    consul,
+    ...leaderLock(installId),
+    name: `proconsul ${installId} ${instance}`,
+    timing: leaseTiming(config.lease),
+    clock,
+    random,
+    signal,
+    value: () => content,
+    ...(options.progress === undefined ? {} : { progress: options.progress }),
+    judge: value => {
+      if (value === undefined) return 'alive';
+      const rival = differingInstall(value, install);
+      if (rival !== undefined) return sharedId(installId, rival);
+      const theirs = parseProcessIdentity(value.extra?.process);
+      const isDead = theirs !== undefined && process !== undefined && isKnownDead(theirs, process, lookUpPid);
+      return isDead ? 'dead' : 'alive';
+    },
+    onStep: news => tell(logger, news),
+  });
+}
+
+/** Another install in words, if it is another one that holds the lock. */
+function differingInstall({ extra = {} }: LockValue, own: InstallIdentity): string | undefined {
+  const { cluster, namespace, release } = extra;
+  const isOtherCluster = own.cluster !== undefined && cluster !== undefined && cluster !== own.cluster;
+  if (!isOtherCluster && namespace === own.namespace && release === own.release) return undefined;
+  const where = isOtherCluster ? ` of another cluster (${String(cluster)})` : '';
+  return `release ${String(release)} in namespace ${String(namespace)}${where}`;
+}
+
+function sharedId(installId: string, rival: string): TerminalError {
+  return new TerminalError(
+    `the install id ${installId} is in use by ${rival}, which leads now: set PROCONSUL_INSTALL_ID to another one`,
+    { code: 'INSTALL_ID_TAKEN', reason: 'InvalidSpec' },
+  );
+}
+
+function tell(logger: Logger, news: ElectionNews): void {
+  switch (news.what) {
+    case 'failing':
+      logger.warn({ operation: news.operation, err: news.error }, 'the election cannot go on yet');
+      return;
+    case 'recovered':
+      logger.info({ operation: news.operation }, 'the election goes on');
+      return;
+    case 'clearing':
+      logger.info({ session: news.session }, 'the last leader is dead: taking the lock from it');
+      return;
+    case 'watching':
+      logger.info({}, 'standing by');
+      return;
+    case 'ended':
+    case 'leading':
+    case 'idle':
+    case 'opening':
+    case 'campaigning':
+      logger.debug({ phase: news.what, session: news.session }, 'election');
+  }
+}
