@@ -10,7 +10,7 @@ import type { Ledger } from '../ownership/ledger.ts';
 import type { LedgerSync } from '../ownership/ledger-sync.ts';
 import { listedNames } from '../ownership/record.ts';
 import { ensurePrivateKey } from '../ownership/private-key.ts';
-import type { KeyWatcher } from '../reconcilers/kv/key-watcher.ts';
+import type { KeyWatcher } from '../mirror/key-watcher.ts';
 
 const RETRY = { baseMs: 500, capMs: 10_000 };
 /** Between two looks whether a leader, this process or another, has made what a new install lacks. */

@@ -19,11 +19,12 @@ export const LAYERS: readonly Layer[] = [
   { name: 'kube', uses: ['core', 'api'] },
   { name: 'commit', uses: ['core', 'consul'] },
   { name: 'ownership', uses: ['core', 'consul', 'commit'] },
+  { name: 'mirror', uses: ['core', 'consul', 'ownership'] },
   { name: 'election', uses: ['core', 'consul'] },
   { name: 'runtime', uses: ['core', 'api'], knows: ['kube'] },
   {
     name: 'reconcilers',
-    uses: ['core', 'api', 'consul', 'commit', 'ownership'],
+    uses: ['core', 'api', 'consul', 'commit', 'ownership', 'mirror'],
     knows: ['kube', 'runtime'],
   },
   {
@@ -36,6 +37,7 @@ export const LAYERS: readonly Layer[] = [
       'kube',
       'commit',
       'ownership',
+      'mirror',
       'election',
       'runtime',
       'reconcilers',

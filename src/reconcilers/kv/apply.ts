@@ -11,7 +11,7 @@ import type { ResourceRef } from '../../core/resource.ts';
 import type { Content } from '../../ownership/fingerprint.ts';
 import type { ClaimsView, Ledger } from '../../ownership/ledger.ts';
 import type { Receipt } from '../../runtime/kind.ts';
-import { ABSENT, type KeyMirror } from './mirror.ts';
+import { ABSENT, type KeyMirror } from '../../mirror/key-mirror.ts';
 import type { KvObservation, KvSubject } from './observe.ts';
 import { receiptFor } from './report.ts';
 import type { KvChanges, NameChange } from './types.ts';

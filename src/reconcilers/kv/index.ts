@@ -10,8 +10,8 @@ import { listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record
 import type { Kind, KindPlan, Receipt, Report } from '../../runtime/kind.ts';
 import { KvApplier } from './apply.ts';
 import type { DesireResult } from './desire.ts';
-import type { KeyWatcher } from './key-watcher.ts';
-import type { KeyMirror } from './mirror.ts';
+import type { KeyWatcher } from '../../mirror/key-watcher.ts';
+import type { KeyMirror } from '../../mirror/key-mirror.ts';
 import { planWithinLimits } from './limits.ts';
 import { type KvObservation, KvObserver, type KvSubject } from './observe.ts';
 import { planDeletion } from './plan.ts';

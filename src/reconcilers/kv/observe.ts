@@ -11,9 +11,10 @@ import type { LedgerSync } from '../../ownership/ledger-sync.ts';
 import { listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
 import type { Subject } from '../../runtime/kind.ts';
 import type { DesiredKv } from './desire.ts';
-import type { KeyWatcher } from './key-watcher.ts';
-import { ABSENT, type KeyMirror } from './mirror.ts';
-import type { ObservedKv, Seen, Stranger } from './types.ts';
+import type { KeyWatcher } from '../../mirror/key-watcher.ts';
+import { ABSENT, type KeyMirror } from '../../mirror/key-mirror.ts';
+import type { Seen } from '../../mirror/key-mirror.ts';
+import type { ObservedKv, Stranger } from './types.ts';
 import type { Wish, WishReader } from './wish.ts';
 
 /** Up to here a resource fits into one transaction for certain; new names are tried without looking, as that looks. */

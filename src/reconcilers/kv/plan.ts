@@ -2,7 +2,8 @@ import { NOT_THERE } from '../../consul/types.ts';
 import { type Head, isSameHead, listedNames } from '../../ownership/record.ts';
 import type { DesiredKv } from './desire.ts';
 import { isOurs, refuseBlindly, refuseExisting, refuseRivals } from './refusals.ts';
-import type { Cause, Declarer, KvChanges, KvPlan, NameChange, ObservedKv, Seen } from './types.ts';
+import type { Seen } from '../../mirror/key-mirror.ts';
+import type { Cause, Declarer, KvChanges, KvPlan, NameChange, ObservedKv } from './types.ts';
 
 /**
  * What is to be done so that Consul holds exactly what is desired, and the record says so. Pure; the difference

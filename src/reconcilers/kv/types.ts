@@ -2,17 +2,8 @@ import type { AdoptionPolicy, DriftPolicy } from '../../api/v1alpha1/common.ts';
 import type { ModifyIndex } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { ClaimsView, Owner } from '../../ownership/ledger.ts';
+import type { Seen } from '../../mirror/key-mirror.ts';
 import type { Head, OwnerRecord } from '../../ownership/record.ts';
-
-/**
- * What is known to stand at a key. Index 0: nothing. `session`: somebody holds a lock there.
- * A key of which nothing is known is planned as absent: the compare-and-set finds out.
- */
-export interface Seen {
-  readonly fingerprint: string;
-  readonly index: ModifyIndex;
-  readonly session: boolean;
-}
 
 export interface Stranger {
   readonly key: string;

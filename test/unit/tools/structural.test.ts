@@ -40,6 +40,21 @@ describe('a structural schema', () => {
     expect(properties).toEqual({ at: { type: 'string', format: 'date-time', description: 'A time.' } });
   });
 
+  test('takes the one union that Kubernetes knows, with the bounds of both sides', () => {
+    const port = z.union([z.int().min(1).max(9), z.string().min(1).regex(/^a/)]);
+    const { properties } = schemaOf({
+      port: port.meta({ 'x-kubernetes-int-or-string': true, description: 'A port.' }),
+    });
+    expect(properties?.['port']).toEqual({
+      'x-kubernetes-int-or-string': true,
+      description: 'A port.',
+      minimum: 1,
+      maximum: 9,
+      minLength: 1,
+      pattern: '^a',
+    });
+  });
+
   test('keeps what Kubernetes adds to OpenAPI', () => {
     const rules = [{ rule: 'self == oldSelf', message: 'cannot be changed', fieldPath: '.a' }];
     const { properties } = schemaOf({ a: text.meta({ 'x-kubernetes-validations': rules }) });

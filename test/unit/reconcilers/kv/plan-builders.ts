@@ -3,7 +3,8 @@ import type { Owner } from '../../../../src/ownership/ledger.ts';
 import type { Head, OwnerRecord } from '../../../../src/ownership/record.ts';
 import type { DesiredKv } from '../../../../src/reconcilers/kv/desire.ts';
 import { planWithinLimits } from '../../../../src/reconcilers/kv/limits.ts';
-import type { Declarer, KvPlan, ObservedKv, Seen, Stranger } from '../../../../src/reconcilers/kv/types.ts';
+import type { Seen } from '../../../../src/mirror/key-mirror.ts';
+import type { Declarer, KvPlan, ObservedKv, Stranger } from '../../../../src/reconcilers/kv/types.ts';
 
 /** Contents stand for their own fingerprints: planning never looks into either. */
 export type Contents = Readonly<Record<string, string>>;

@@ -167,6 +167,13 @@ describe('a lease with several holders', () => {
       'drop /0 #1 @10, drop /1 #2 @11, drop /2 @0',
     ],
     [
+      'gives nothing to others before that, either',
+      ['a', 'b', 'c'],
+      two,
+      [KEY],
+      'drop /0 #1 @10, drop /1 #2 @11, drop /2 @0',
+    ],
+    [
       'lets a Pod hold one slot, not two',
       ['a', 'b'],
       { ...two, sessions: { 1: 'a', 2: 'a' }, slots: { ...two.slots, [ONE]: heldBy(2, 'a', 8n, at(11)) } },

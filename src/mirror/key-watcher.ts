@@ -1,15 +1,15 @@
-import type { Logger } from '../../core/logger.ts';
-import type { Clock, Random } from '../../core/clock.ts';
-import { watch } from '../../consul/blocking-query.ts';
-import { untilDone } from '../../consul/until-done.ts';
-import type { ConsulReads } from '../../consul/client.ts';
-import type { Consistency } from '../../consul/types.ts';
-import { pause } from '../../core/pause.ts';
-import type { ResourceRef } from '../../core/resource.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import { watch } from '../consul/blocking-query.ts';
+import { untilDone } from '../consul/until-done.ts';
+import type { ConsulReads } from '../consul/client.ts';
+import type { Consistency } from '../consul/types.ts';
+import { pause } from '../core/pause.ts';
+import type { ResourceRef } from '../core/resource.ts';
 import { ExclusivePrefixes } from './exclusive-prefixes.ts';
 import { type Folder, FolderTree, keysBeneath, WatchedPrefixes } from './folders.ts';
 import { KeyReader } from './key-reader.ts';
-import type { KeyMirror } from './mirror.ts';
+import type { KeyMirror } from './key-mirror.ts';
 
 /** Between two looks at what moved, while our own writes keep moving it; longer when looking takes long. */
 const MIN_PAUSE_MS = 100;

@@ -1,10 +1,9 @@
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { KvEntry, ModifyIndex } from '../../../../src/consul/types.ts';
-import { Fingerprinter } from '../../../../src/ownership/fingerprint.ts';
-import { ABSENT, KeyMirror } from '../../../../src/reconcilers/kv/mirror.ts';
-import type { Seen } from '../../../../src/reconcilers/kv/types.ts';
-import { anEntry, ref } from '../../ownership/records.ts';
+import type { KvEntry, ModifyIndex } from '../../../src/consul/types.ts';
+import { Fingerprinter } from '../../../src/ownership/fingerprint.ts';
+import { ABSENT, KeyMirror, type Seen } from '../../../src/mirror/key-mirror.ts';
+import { anEntry, ref } from '../ownership/records.ts';
 
 const prints = new Fingerprinter(Buffer.alloc(32, 1));
 const [A, B] = [ref('a'), ref('b')];

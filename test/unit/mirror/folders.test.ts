@@ -6,7 +6,7 @@ import {
   keysBeneath,
   MAX_WATCHED_PREFIXES,
   WatchedPrefixes,
-} from '../../../../src/reconcilers/kv/folders.ts';
+} from '../../../src/mirror/folders.ts';
 
 const key = fc
   .array(fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'ab'), { minLength: 1, maxLength: 4 })

@@ -1,7 +1,16 @@
-import { type KvEntry, type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
-import { type ResourceKey, resourceKey, resourceRef, type ResourceRef } from '../../core/resource.ts';
-import type { Fingerprinter } from '../../ownership/fingerprint.ts';
-import type { Seen } from './types.ts';
+import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import { type ResourceKey, resourceKey, resourceRef, type ResourceRef } from '../core/resource.ts';
+import type { Fingerprinter } from '../ownership/fingerprint.ts';
+
+/**
+ * What is known to stand at a key. Index 0: nothing. `session`: somebody holds a lock there.
+ * A key of which nothing is known is planned as absent: the compare-and-set finds out.
+ */
+export interface Seen {
+  readonly fingerprint: string;
+  readonly index: ModifyIndex;
+  readonly session: boolean;
+}
 
 /** Nothing stands there. */
 export const ABSENT: Seen = { fingerprint: '', index: NOT_THERE, session: false };

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ResourceRef } from '../../../../src/core/resource.ts';
-import { Fingerprinter } from '../../../../src/ownership/fingerprint.ts';
-import { ExclusivePrefixes } from '../../../../src/reconcilers/kv/exclusive-prefixes.ts';
-import { KeyMirror } from '../../../../src/reconcilers/kv/mirror.ts';
-import { KeyWatcher } from '../../../../src/reconcilers/kv/key-watcher.ts';
-import { FakeClock, settled } from '../../../support/fake-clock.ts';
-import { ModelConsul } from '../../../support/model-consul.ts';
+import type { ResourceRef } from '../../../src/core/resource.ts';
+import { Fingerprinter } from '../../../src/ownership/fingerprint.ts';
+import { ExclusivePrefixes } from '../../../src/mirror/exclusive-prefixes.ts';
+import { KeyMirror } from '../../../src/mirror/key-mirror.ts';
+import { KeyWatcher } from '../../../src/mirror/key-watcher.ts';
+import { FakeClock, settled } from '../../support/fake-clock.ts';
+import { ModelConsul } from '../../support/model-consul.ts';
 
 const SESSION = '00000000-0000-0000-0000-000000000001';
 

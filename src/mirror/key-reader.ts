@@ -1,7 +1,7 @@
-import type { ConsulReads } from '../../consul/client.ts';
-import type { KvEntry } from '../../consul/types.ts';
-import type { Logger } from '../../core/logger.ts';
-import type { KeyMirror } from './mirror.ts';
+import type { ConsulReads } from '../consul/client.ts';
+import type { KvEntry } from '../consul/types.ts';
+import type { Logger } from '../core/logger.ts';
+import type { KeyMirror } from './key-mirror.ts';
 
 /** From here on one recursive read is cheaper than transactions of reads, if the folder is mostly ours. */
 const RECURSE_FROM_KEYS = 8;

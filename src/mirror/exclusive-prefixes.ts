@@ -1,8 +1,8 @@
-import type { ConsulReads } from '../../consul/client.ts';
-import type { KvEntry } from '../../consul/types.ts';
-import { type ResourceKey, type ResourceRef, resourceKey } from '../../core/resource.ts';
+import type { ConsulReads } from '../consul/client.ts';
+import type { KvEntry } from '../consul/types.ts';
+import { type ResourceKey, type ResourceRef, resourceKey } from '../core/resource.ts';
 import { foldersAbove } from './folders.ts';
-import type { KeyMirror } from './mirror.ts';
+import type { KeyMirror } from './key-mirror.ts';
 
 interface Claimed {
   readonly ref: ResourceRef;
