@@ -11,9 +11,12 @@ export const CLAIMS_KEY = 'proconsul/.claims';
  */
 export type Realm = 'data' | 'record';
 
-/** Every write says what it believed: there is no unconditional one. */
+/**
+ * Every write says what it believed: there is no unconditional one. A `lock` or `unlock` cannot, so it stands right
+ * after a check of the same key.
+ */
 export type WriteOperation = (
-  | Extract<KvOperation, { verb: 'cas' | 'delete-cas' | 'check-index' }>
+  | Extract<KvOperation, { verb: 'cas' | 'delete-cas' | 'check-index' | 'lock' | 'unlock' }>
   | { readonly verb: 'check-not-exists'; readonly key: string }
 ) & { readonly realm: Realm };
 

@@ -47,6 +47,7 @@ export class WriteGate {
    */
   async commit(unit: WriteUnit): Promise<UnitOutcome> {
     for (const operation of unit.operations) this.#assertMayWrite(unit, operation);
+    assertLocksAreChecked(unit);
     if (this.#options.dryRun) {
       throw new TerminalError(`dry run: would ${summarize(unit)}`, { code: 'DRY_RUN', reason: 'DryRun' });
     }
@@ -83,6 +84,16 @@ export class WriteGate {
   }
 }
 
+/** @throws TypeError, for it is a defect: a lock would be taken, or given up, whatever stood there. */
+function assertLocksAreChecked({ operations }: WriteUnit): void {
+  for (const [position, { verb, key }] of operations.entries()) {
+    if (verb !== 'lock' && verb !== 'unlock') continue;
+    const before = operations[position - 1];
+    const isChecked = before?.verb === 'check-index' || before?.verb === 'check-not-exists';
+    if (!isChecked || before.key !== key) throw new TypeError(`a ${verb} of a key that is not checked`);
+  }
+}
+
 function isOwnRecord(key: string, installId: string): boolean {
   if (pathProblem(key) !== undefined) return false;
   return (
@@ -100,6 +111,11 @@ function summarize({ operations }: WriteUnit): string {
       .map(({ key }) => key);
   const say = (what: string, keys: readonly string[]): string[] =>
     keys.length === 0 ? [] : [`${what} ${keys.slice(0, 10).join(', ')}${keys.length > 10 ? ', …' : ''}`];
-  const parts = [...say('write', named('cas')), ...say('delete', named('delete-cas'))];
+  const parts = [
+    ...say('write', named('cas')),
+    ...say('lock', named('lock')),
+    ...say('unlock', named('unlock')),
+    ...say('delete', named('delete-cas')),
+  ];
   return parts.length === 0 ? 'update the owner record' : parts.join('; ');
 }

@@ -19,6 +19,7 @@ export class FinishingTurns {
   watch<Raw extends StoredObject>(objects: Objects<Raw>): Objects<Raw> {
     return {
       get: ref => objects.get(ref),
+      lookUp: (ref, signal) => objects.lookUp(ref, signal),
       addFinalizer: (object, signal) => objects.addFinalizer(object, signal),
       writeStatus: (object, status, signal) =>
         this.#during(() => objects.writeStatus(object, status, signal)),

@@ -3,6 +3,8 @@ import {
   type EventRecorder,
   type KubeClient,
   type KubeObject,
+  kubeStatus,
+  objectPath,
   referenceTo,
   removeFinalizer,
   type ResourceType,
@@ -32,6 +34,19 @@ export class KubeObjects implements Objects<KubeObject> {
 
   get({ namespace, name }: ResourceRef): KubeObject | undefined {
     return this.#options.store.get(namespace, name);
+  }
+
+  async lookUp(ref: ResourceRef, signal: AbortSignal): Promise<KubeObject | undefined> {
+    const { client, type, store } = this.#options;
+    try {
+      const path = objectPath(type, ref);
+      const object = await client.request<KubeObject>({ method: 'GET', path, signal });
+      store.upsert(object);
+      return object;
+    } catch (error) {
+      if (kubeStatus(error) === 404) return undefined;
+      throw error;
+    }
   }
 
   async writeStatus(

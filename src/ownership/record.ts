@@ -33,6 +33,15 @@ export interface Head {
   readonly exclusive?: string;
   /** Strangers stood there when the prefix was claimed, and are still being removed: no drift, whatever its policy. */
   readonly clearing?: true;
+  /** Of a lease: what outlives its keys. */
+  readonly lease?: LeaseHistory;
+}
+
+export interface LeaseHistory {
+  /** The highest fencing token ever granted, in digits. */
+  readonly token: string;
+  /** How often a slot that had been granted was granted anew. */
+  readonly transitions: number;
 }
 
 /** Whether both say the same. Generation and epoch ride along with a change; they are never the cause of one. */
@@ -42,7 +51,9 @@ export function isSameHead(one: Head, other: Head): boolean {
     one.onDelete === other.onDelete &&
     one.phase === other.phase &&
     one.exclusive === other.exclusive &&
-    one.clearing === other.clearing
+    one.clearing === other.clearing &&
+    one.lease?.token === other.lease?.token &&
+    one.lease?.transitions === other.lease?.transitions
   );
 }
 
@@ -135,6 +146,7 @@ function parseBody(value: Buffer): Body {
 
 function readHead(body: Body): Head {
   const { uid, generation, epoch, onDelete, phase, exclusive, clearing } = body;
+  const lease = readLease(body);
   if (typeof uid !== 'string' || (onDelete !== 'Delete' && onDelete !== 'Retain')) return DAMAGED_HEAD;
   return {
     uid,
@@ -144,8 +156,18 @@ function readHead(body: Body): Head {
     phase: phase === 'settled' ? 'settled' : 'claiming',
     ...(typeof exclusive === 'string' && prefixProblem(exclusive) === undefined ? { exclusive } : {}),
     ...(clearing === true ? { clearing } : {}),
+    ...(lease === undefined ? {} : { lease }),
   };
 }
+
+function readLease({ lease }: Body): LeaseHistory | undefined {
+  if (typeof lease !== 'object' || lease === null) return undefined;
+  const { token, transitions } = lease as Body;
+  if (typeof token !== 'string' || !TOKEN.test(token)) return undefined;
+  return { token, transitions: typeof transitions === 'number' ? transitions : 0 };
+}
+
+const TOKEN = /^[0-9]{1,20}$/;
 
 /** Names that could not have been written are left out: nothing can be done about one, not even read it. */
 function readNames({ names }: Body): Map<string, string> {

@@ -71,6 +71,8 @@ export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
   report(subject: Subject<Spec, Status>, observed: Observed): Report;
   /** Whether a record says that the resource owns something. */
   owns(ref: ResourceRef): boolean;
+  /** Of which resource the record is, and what that one was like when it was last written. */
+  recorded(ref: ResourceRef): { readonly uid: string; readonly generation: number } | undefined;
   /** Nothing is declared and nothing owned any more. */
   forget(ref: ResourceRef): void;
 }

@@ -18,7 +18,10 @@ export interface StoredObject {
 
 /** What the shell needs of Kubernetes; every write takes the object's resourceVersion as its precondition. */
 export interface Objects<Raw extends StoredObject> {
+  /** As last heard, which may be a while ago. */
   get(ref: ResourceRef): Raw | undefined;
+  /** As it is now, by the API server itself. */
+  lookUp(ref: ResourceRef, signal: AbortSignal): Promise<Raw | undefined>;
   /** Each resolves with the object as it stands now, or undefined when it is gone. @throws ConflictError */
   writeStatus(object: Raw, status: object, signal: AbortSignal): Promise<Raw | undefined>;
   addFinalizer(object: Raw, signal: AbortSignal): Promise<Raw | undefined>;

@@ -106,6 +106,7 @@ class Shell<
     const { kind, consulAway } = this.#options;
     const away = consulAway();
     if (away !== undefined) return { kind: 'failed', error: away.error, awayForMs: away.forMs };
+    if (this.#isBehind(turn)) turn.object = await this.#options.objects.lookUp(turn.ref, turn.signal);
     if (turn.object === undefined) return this.#release(turn);
     const parsed = kind.parse(turn.object);
     if (isDeleting(turn.object)) return this.#delete(turn, parsed);
@@ -113,10 +114,22 @@ class Shell<
     return this.#converge(turn, parsed.value);
   }
 
+  /**
+   * A leader before this one, whose watch was ahead of ours, has applied more than we have heard of: going by what we
+   * have would take it back.
+   */
+  #isBehind({ ref, object }: TurnState<Raw>): boolean {
+    const recorded = this.#options.kind.recorded(ref);
+    const { uid, generation = 0 } = object?.metadata ?? {};
+    return recorded !== undefined && recorded.uid === uid && recorded.generation > generation;
+  }
+
   /** The resource is gone and was not seen going, or went without a finalizer: only its record is left. */
   async #release(turn: TurnState<Raw>): Promise<Ending> {
-    const { ref } = turn;
-    if (this.#options.mayRemove(ref)) {
+    const { ref, signal } = turn;
+    const { mayRemove, objects } = this.#options;
+    // It may be so new that a leader before this one had heard of it, and we have not.
+    if (mayRemove(ref) && (await objects.lookUp(ref, signal)) === undefined) {
       await this.#drive(turn, { ref, resource: undefined, deleting: true, onDelete: undefined });
     }
     return { kind: 'released' };

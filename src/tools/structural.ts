@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** Marks a zod union of an integer and a string. */
+const INT_OR_STRING = 'x-kubernetes-int-or-string';
+
 /** A node of an OpenAPI v3 schema as the API server takes it. */
 export interface SchemaNode {
   [keyword: string]: unknown;
@@ -35,6 +38,17 @@ function tidy(node: SchemaNode): void {
   if (node.type === 'integer') tidyInteger(node);
   // The API server checks the format itself; zod's pattern for it has 200 characters.
   if (node['format'] === 'date-time') delete node['pattern'];
+  if (node[INT_OR_STRING] === true) tidyIntOrString(node);
+}
+
+/**
+ * The one union a structural schema knows has no type: bounds of numbers and of texts stand beside each other, and each
+ * is asked of what it fits.
+ */
+function tidyIntOrString(node: SchemaNode): void {
+  const members = (node['anyOf'] ?? []) as readonly SchemaNode[];
+  delete node['anyOf'];
+  for (const { type: _type, format: _format, ...bounds } of members) Object.assign(node, bounds);
 }
 
 /** JSON numbers are doubles to zod, so it writes the bounds of exact integers; the API server has int64. */
@@ -48,7 +62,7 @@ function tidyInteger(node: SchemaNode): void {
 function assertStructural(node: SchemaNode, path: string): void {
   const forbidden = FORBIDDEN.find(keyword => keyword in node);
   if (forbidden !== undefined) throw new Error(`${path}: ${forbidden} is not structural`);
-  if (typeof node.type !== 'string') throw new Error(`${path}: no type`);
+  if (typeof node.type !== 'string' && node[INT_OR_STRING] !== true) throw new Error(`${path}: no type`);
   if (node.description === undefined) throw new Error(`${path}: no description`);
   if (node.properties !== undefined && node.additionalProperties !== undefined) {
     throw new Error(`${path}: additionalProperties beside properties`);

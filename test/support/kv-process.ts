@@ -45,6 +45,7 @@ export interface StoredKv {
 
 /** The API server's side, which outlives every process: ConsulKVs, and the sources they refer to. */
 export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
+  readonly #heard = new Map<string, StoredKv | undefined>();
   readonly resources = new Map<ResourceKey, StoredKv>();
   readonly #sources = new Map<string, SourceObject>();
   readonly notices: Notice[] = [];
@@ -82,8 +83,21 @@ export class ModelCluster implements Objects<StoredKv>, SourceCatalog {
     this.#store({ ...object, metadata: { ...object.metadata, annotations } });
   }
 
+  /** As the process has heard of it: see `hear`. */
   get(ref: ResourceRef): StoredKv | undefined {
-    return this.resources.get(resourceKey(ref));
+    const key = resourceKey(ref);
+    return this.#heard.has(key) ? this.#heard.get(key) : this.resources.get(key);
+  }
+
+  async lookUp(ref: ResourceRef): Promise<StoredKv | undefined> {
+    const key = resourceKey(ref);
+    this.#heard.delete(key);
+    return this.resources.get(key);
+  }
+
+  /** What the watch shows of a resource from now on, whatever it is, until somebody asks the API server itself. */
+  hear(ref: ResourceRef, object: StoredKv | undefined): void {
+    this.#heard.set(resourceKey(ref), object);
   }
 
   /** The condition of a type, as `status reason: message`. */

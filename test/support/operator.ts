@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { http, type HttpReply } from '../../tools/sandbox/http.ts';
 import { writeKubeconfig } from '../../tools/sandbox/kubeconfig.ts';
+import { COMPILE_CACHE, NODE_FLAGS } from '../../tools/node-flags.ts';
 import { startWatchdog, type Watchdog } from '../../tools/sandbox/watchdog.ts';
 import { eventually } from './eventually.ts';
 
@@ -71,13 +72,14 @@ export class Operator {
     const kubeconfig = join(folder, 'kubeconfig');
     const { server, caFile, token, consulAddress, env, args = [] } = options;
     await writeKubeconfig(kubeconfig, { server, token, ...(caFile !== undefined && { caFile }) });
-    const child = spawn(process.execPath, ['src/main.ts', ...args], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, 'src/main.ts', ...args], {
       cwd: root,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env.PATH,
         HOME: folder,
+        NODE_COMPILE_CACHE: COMPILE_CACHE,
         LOG_LEVEL: 'debug',
         PROCONSUL_PROBE_PORT: '0',
         PROCONSUL_METRICS_PORT: '0',

@@ -93,7 +93,15 @@ export const commonSpecFields = {
 
 /** A kind's spec: the common fields, its own, and the rules that look at more than one of them. */
 export function specObject<const Fields extends z.ZodRawShape>(fields: Fields, rules: readonly CelRule[]) {
-  return z.object({ ...fields, ...commonSpecFields }).meta({
+  return specObjectWith(commonSpecFields, fields, rules);
+}
+
+/** For a kind that has only some of the common fields; `datacenter` is one of them. */
+export function specObjectWith<
+  const Common extends Pick<typeof commonSpecFields, 'datacenter'>,
+  const Fields extends z.ZodRawShape,
+>(common: Common, fields: Fields, rules: readonly CelRule[]) {
+  return z.object({ ...fields, ...common }).meta({
     description: specDescription,
     'x-kubernetes-validations': [...rules, ...commonSpecRules],
   });
@@ -162,6 +170,17 @@ const conditionSchema = z
   })
   .describe('One aspect of the state, in the form of metav1.Condition.');
 
+/** What `status.effective` says of every kind. */
+export const effectiveFields = {
+  datacenter: z.string().exactOptional().describe('The Consul datacenter written to.'),
+  drift: z
+    .enum(['Watched', 'Swept'])
+    .exactOptional()
+    .describe(
+      'How an outside edit is noticed: Watched means at once, by a blocking query; Swept means at the next regular comparison.',
+    ),
+} as const;
+
 const effectiveSchema = z
   .object({
     deletionPolicy: z.enum(['Delete', 'Retain']).exactOptional().describe('The deletionPolicy in effect.'),
@@ -173,13 +192,7 @@ const effectiveSchema = z
       .enum(['Correct', 'Report', 'Ignore'])
       .exactOptional()
       .describe('The driftPolicy in effect.'),
-    datacenter: z.string().exactOptional().describe('The Consul datacenter written to.'),
-    drift: z
-      .enum(['Watched', 'Swept'])
-      .exactOptional()
-      .describe(
-        'How an outside edit is noticed: Watched means at once, by a blocking query; Swept means at the next regular comparison.',
-      ),
+    ...effectiveFields,
   })
   .exactOptional()
   .describe('The policies and the datacenter in effect, defaults filled in.');
@@ -211,7 +224,7 @@ export const commonStatusFields = {
   effective: effectiveSchema,
 } as const;
 
-/** A kind's status: the common fields and its own. A resource nobody has looked at is InProgress for kstatus. */
+/** A kind's status: the common fields and its own, which win. A resource nobody has looked at is InProgress for kstatus. */
 export function statusObject<const Fields extends z.ZodRawShape>(fields: Fields) {
   return z.object({ ...commonStatusFields, ...fields }).meta({
     description: 'What the operator found and did. Written by the operator only.',

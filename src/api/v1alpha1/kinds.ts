@@ -1,5 +1,6 @@
 import { consulKV } from './consulkv.ts';
+import { consulLeaderLease } from './consulleaderlease.ts';
 import type { KindDefinition } from './definition.ts';
 
 /** Every kind of this version; its CRDs and pages are generated from here. */
-export const KINDS: readonly KindDefinition[] = [consulKV];
+export const KINDS: readonly KindDefinition[] = [consulKV, consulLeaderLease];

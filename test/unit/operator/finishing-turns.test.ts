@@ -11,6 +11,7 @@ function slowObjects() {
   const answer = Promise.withResolvers<StoredObject>();
   const objects: Objects<StoredObject> = {
     get: () => object,
+    lookUp: async () => object,
     writeStatus: () => answer.promise,
     addFinalizer: () => answer.promise,
     removeFinalizer: () => answer.promise,

@@ -216,3 +216,28 @@ describe('a resource that is refused', () => {
     expect(world.consul.transactions).toHaveLength(before);
   });
 });
+
+describe('a leader whose watch is behind that of the one before', () => {
+  test('does not take back what that one has applied', async () => {
+    const ref = world.cluster.apply('one', { key: 'k', value: 'old' });
+    await (await world.start()).settle(ref);
+    const older = world.cluster.get(ref);
+    world.cluster.apply('one', { key: 'k', value: 'new' });
+    await (await world.start()).settle(ref);
+    expect(world.data()).toEqual({ k: 'new' });
+
+    world.cluster.hear(ref, older);
+    const behind = await world.start();
+    const before = writes();
+    await behind.settle(ref);
+    expect([world.data(), writes()]).toEqual([{ k: 'new' }, before]);
+  });
+
+  test('does not remove what belongs to a resource it has not heard of', async () => {
+    const ref = world.cluster.apply('one', KEY);
+    await (await world.start()).settle(ref);
+    world.cluster.hear(ref, undefined);
+    await (await world.start()).settle(ref);
+    expect(world.data()).toEqual({ k: 'v' });
+  });
+});

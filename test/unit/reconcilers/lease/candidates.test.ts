@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LabelSelector } from '../../../../src/api/v1alpha1/consulleaderlease.ts';
 import { candidatesAmong, disqualification } from '../../../../src/reconcilers/lease/candidates.ts';
@@ -157,7 +157,7 @@ describe('the order of candidates', () => {
   test('does not depend on that in which they were seen', () => {
     const time = fc.constantFrom(0, 1, Number.POSITIVE_INFINITY);
     const some = fc.uniqueArray(
-      fc.record({ name: fc.constantFrom(...'abcdef'), readySinceMs: time, createdMs: time }),
+      fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), readySinceMs: time, createdMs: time }),
       {
         selector: ({ name }) => name,
       },

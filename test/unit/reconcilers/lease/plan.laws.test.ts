@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { slotKeys } from '../../../../src/core/lease-keys.ts';
 import { type LeaseWish, planLease, planLeaseEnd } from '../../../../src/reconcilers/lease/plan.ts';
