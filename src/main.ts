@@ -40,7 +40,7 @@ async function main(args: readonly string[]): Promise<void> {
       reason: 'InvalidSpec',
     });
   }
-  await (command === 'release' ? release(config, logger) : run(config, instance, logger));
+  await (command === 'release' ? release(config, instance, logger) : run(config, instance, logger));
 }
 
 async function run(config: Config, instance: string, logger: Logger): Promise<void> {
@@ -171,7 +171,7 @@ function stopOnSignal(state: ProcessState, telemetry: Telemetry, logger: Logger)
   });
 }
 
-async function release(config: Config, logger: Logger): Promise<void> {
+async function release(config: Config, instance: string, logger: Logger): Promise<void> {
   const { releaseInstall } = await import('./operator/release.ts');
   const client = createKubeClient({ clock, userAgent: `proconsul/${VERSION}` });
   const namespace = ownNamespace({
@@ -179,5 +179,14 @@ async function release(config: Config, logger: Logger): Promise<void> {
     contextNamespace: client.contextNamespace,
   });
   const installId = await identify(config, client, namespace);
-  await releaseInstall({ config, client, installId, clock, logger: logger.child({ installId }) });
+  await releaseInstall({
+    config,
+    client,
+    installId,
+    install: { cluster: undefined, namespace, release: config.install.release },
+    instance,
+    clock,
+    random,
+    logger: logger.child({ installId }),
+  });
 }

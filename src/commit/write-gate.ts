@@ -3,6 +3,7 @@ import type { GroupCommit } from './group-commit.ts';
 import type { Tenure } from './tenure.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
 import { keyProblem, pathProblem } from '../core/keys.ts';
+import { isDefaultSlotKey } from '../core/lease-keys.ts';
 import { describeResource } from '../core/resource.ts';
 
 /** Whether a namespace may write a key. The place that ConsulTenancy fills; until then all is granted. */
@@ -28,9 +29,9 @@ export class WriteGate {
     this.#options = options;
   }
 
-  /** The epoch that records written now carry. @throws AbortedError when this process does not lead. */
+  /** The epoch that records written now carry; 0 in a dry run, which writes none. @throws AbortedError when this process does not lead. */
   get epoch(): number {
-    return this.#heldTenure().epoch;
+    return this.#options.dryRun ? 0 : this.#heldTenure().epoch;
   }
 
   /** Nothing will be committed: what a transaction would find out has to be looked up. */
@@ -70,6 +71,7 @@ export class WriteGate {
         reason: 'InvalidSpec',
       });
     }
+    if (isDefaultSlotKey(this.#options.installId, unit.owner, key)) return;
     const problem = keyProblem(key);
     if (problem !== undefined) {
       throw new TerminalError(`${who}: key ${JSON.stringify(key)} ${problem}`, {

@@ -121,7 +121,8 @@ export class Lead {
   }
 }
 
-function asTenure(leadership: Leadership, epoch: number): Tenure {
+/** A lead with the number it goes by in owner records. */
+export function asTenure(leadership: Leadership, epoch: number): Tenure {
   return {
     epoch,
     fence: { lockKey: leadership.lockKey, session: leadership.session },

@@ -220,8 +220,11 @@ export function startOperator(options: OperatorOptions): Operator {
   async function run(): Promise<void> {
     await workforce.settled;
     if (signal.aborted) return;
-    void lead.run();
-    void reporter.run();
+    if (config.dryRun) void observeOnly();
+    else {
+      void lead.run();
+      void reporter.run();
+    }
     await knowledge.load();
     if (signal.aborted) return;
     watcher.follow();
@@ -251,10 +254,20 @@ export function startOperator(options: OperatorOptions): Operator {
   async function work(tenure: Tenure): Promise<void> {
     await reporter.rest();
     metrics.leading(true);
-    // Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be.
-    await Promise.race([knowledge.complete, pause(clock, OUTAGE_GRACE_MS, tenure.signal)]);
+    await knowledgeOrPatience(tenure.signal);
     await workUntil(tenure.signal);
     metrics.leading(false);
+  }
+
+  /** Nothing can be written, so there is nothing to be elected for: not even a lock is taken. */
+  async function observeOnly(): Promise<void> {
+    await knowledgeOrPatience(signal);
+    await workUntil(signal);
+  }
+
+  /** Nothing can be planned before Consul has been read, but after a while users should hear that it cannot be. */
+  async function knowledgeOrPatience(ended: AbortSignal): Promise<void> {
+    await Promise.race([knowledge.complete, pause(clock, OUTAGE_GRACE_MS, ended)]);
   }
 
   async function workUntil(ended: AbortSignal): Promise<void> {
@@ -272,7 +285,7 @@ export function startOperator(options: OperatorOptions): Operator {
 
   function assertMayWrite(): void {
     if (lead.tenure !== undefined) lead.tenure.assertHeld();
-    else if (!reporter.isReporting) throw new AbortedError('this replica does not lead');
+    else if (!config.dryRun && !reporter.isReporting) throw new AbortedError('this replica does not lead');
   }
 
   return {
@@ -286,7 +299,7 @@ export function startOperator(options: OperatorOptions): Operator {
         const away = consulAway();
         return away === undefined ? undefined : messageOf(away.error);
       },
-      lead: () => lead.notice,
+      lead: () => (config.dryRun ? undefined : lead.notice),
       'held-removals': () => held.notice,
     },
     stopIntake: () => workforce.stopIntake(),

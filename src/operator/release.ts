@@ -1,14 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { FINALIZER } from '../api/v1alpha1/common.ts';
 import { GroupCommit } from '../commit/group-commit.ts';
-import { createSoleTenure } from '../commit/sole-tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
 import type { NamespaceScope } from '../config/values.ts';
 import { createConsulClient } from '../consul/client.ts';
 import { NOT_THERE } from '../consul/types.ts';
-import type { Clock } from '../core/clock.ts';
-import { ConflictError, RetryableError } from '../core/errors.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import { AbortedError, ConflictError, RetryableError } from '../core/errors.ts';
 import { describeResource } from '../core/resource.ts';
 import {
   collectionPath,
@@ -19,13 +19,19 @@ import {
   removeFinalizer,
   type ResourceType,
 } from '../kube/index.ts';
+import { asTenure } from './lead.ts';
 import { Ledger } from '../ownership/ledger.ts';
 import { LedgerSync } from '../ownership/ledger-sync.ts';
 import { encodeHead, type OwnerRecord, shardKey } from '../ownership/record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { consulOptions } from './consul-options.ts';
+import type { Candidate, Leadership } from '../election/index.ts';
 import { CONSUL_KVS } from './kinds.ts';
+import { createOwnCandidate, type InstallIdentity } from './own-election.ts';
 
+const HINT_MS = 3_000;
+/** For the elections in between. */
+const SLACK_MS = 15_000;
 const ROUNDS = 5;
 const PAGE = 500;
 const AT_ONCE = 16;
@@ -34,7 +40,11 @@ export interface ReleaseOptions {
   readonly config: Config;
   readonly client: KubeClient;
   readonly installId: string;
+  readonly install: InstallIdentity;
+  /** Pod or host name. */
+  readonly instance: string;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
 }
 
@@ -43,27 +53,57 @@ export interface ReleaseOptions {
  * resources, namespaces and the CRDs can be deleted without an operator, and Consul stays as it is. Records first:
  * should this stop half-way, a resource without a finalizer never has a record that says Delete.
  *
+ * Done while holding the lock of the install's leader, as an operator that runs would take everything up again.
+ *
+ * @throws ConflictError `RELEASE_CONTENDED` when an operator leads and does not stop.
  * @throws RetryableError when Consul or the API server cannot be reached: nothing is half done that a second call
  *   would not finish.
  */
-export async function releaseInstall({
-  config,
-  client,
-  installId,
-  clock,
-  logger,
-}: ReleaseOptions): Promise<void> {
+export async function releaseInstall(options: ReleaseOptions): Promise<void> {
+  const { config, client, clock, logger } = options;
   const { signal, abort } = abortable();
   const consul = createConsulClient({ ...consulOptions(config), clock });
+  const identity = `${options.instance}_release_${randomUUID()}`;
+  const candidate = createOwnCandidate({ ...options, consul, identity, signal });
   try {
-    const records = await retainRecords({ config, consul, installId, clock, logger, signal });
+    const leadership = await lead(candidate, options);
+    const records = await retainRecords({ ...options, consul, signal: leadership.signal, leadership });
     const finalizers = await dropFinalizers(client, collectionsOf([CONSUL_KVS], config.namespaces), signal);
     logger.info({ count: records }, 'owner records say Retain');
     logger.info({ count: finalizers }, 'finalizers were taken off');
   } finally {
+    await candidate.resign();
     abort();
     await consul.close();
     await client.close();
+  }
+}
+
+/** Waits for one that was killed to lose the lead, and not for one that runs. */
+async function lead(candidate: Candidate, { config, clock, logger }: ReleaseOptions): Promise<Leadership> {
+  const { ttlSeconds, lockDelaySeconds } = config.lease;
+  const enough = new AbortController();
+  const cancelHint = clock.after(HINT_MS, () =>
+    logger.warn(
+      { holder: candidate.holder?.holder },
+      'waiting for the lead: an operator of this install should be stopped',
+    ),
+  );
+  const cancel = clock.after((2 * ttlSeconds + lockDelaySeconds) * 1000 + SLACK_MS, () => enough.abort());
+  try {
+    return await candidate.campaign(enough.signal);
+  } catch (error) {
+    if (!(error instanceof AbortedError) || !enough.signal.aborted) throw error;
+    const holder = candidate.holder?.holder;
+    throw new ConflictError(
+      holder === undefined
+        ? 'the lead of this install is not to be had: is Consul reachable, and every operator stopped?'
+        : `${holder} still leads this install: stop the operator first`,
+      { code: 'RELEASE_CONTENDED', reason: 'Progressing' },
+    );
+  } finally {
+    cancelHint();
+    cancel();
   }
 }
 
@@ -72,9 +112,10 @@ function abortable(): { readonly signal: AbortSignal; readonly abort: () => void
   return { signal: controller.signal, abort: () => controller.abort() };
 }
 
-interface RetainOptions extends Omit<ReleaseOptions, 'client'> {
+interface RetainOptions extends ReleaseOptions {
   readonly consul: ReturnType<typeof createConsulClient>;
   readonly signal: AbortSignal;
+  readonly leadership: Leadership;
 }
 
 async function retainRecords({
@@ -83,7 +124,9 @@ async function retainRecords({
   installId,
   clock,
   logger,
+  random,
   signal,
+  leadership,
 }: RetainOptions): Promise<number> {
   const ledger = new Ledger();
   const commits = new GroupCommit({
@@ -93,7 +136,8 @@ async function retainRecords({
     context: () => ROOT_CONTEXT,
     inSpan: (_turns, _operations, run) => run(),
   });
-  const tenure = createSoleTenure();
+  // Epochs stay as they are: nothing is applied.
+  const tenure = asTenure(leadership, 0);
   const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure: () => tenure });
   const ignore = (): void => {};
   const sync = new LedgerSync({
@@ -101,7 +145,7 @@ async function retainRecords({
     ledger,
     installId,
     clock,
-    random: Math.random,
+    random,
     logger,
     signal,
     highestIndex: () => 0,

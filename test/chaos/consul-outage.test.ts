@@ -13,7 +13,7 @@ import { World } from '../support/world.ts';
 /** Torture rows 6, 7 and 10 on one server: Consul that is not there, not yet there, or hardly there. */
 
 const UNREACHABLE = { ready: 'Unknown', reason: 'ConsulUnreachable', reconciling: true } as const;
-const RESOURCES = 30;
+const RESOURCES = 60;
 
 let world: World;
 let kvs: ConsulKvs;

@@ -4,9 +4,28 @@ import type { RecordedRequest } from './fault-rules.ts';
 
 const changing = new Set(['PUT', 'POST', 'PATCH', 'DELETE']);
 
-/** Anything that may change Consul. Renewing a session is not counted, nor a transaction that only reads. */
+/**
+ * Anything that may change Consul on behalf of resources. Not counted: what the election writes for itself, once a
+ * tenure, and a transaction that only reads.
+ */
 export function isConsulWrite(request: RecordedRequest): boolean {
-  return changing.has(request.method) && !isSessionRenewal(request) && !isReadOnlyTransaction(request);
+  return changing.has(request.method) && !isOwnElection(request) && !isReadOnlyTransaction(request);
+}
+
+/** What leading costs: session, node, lock and the Lease that counts tenures. */
+export function isOwnElection(request: RecordedRequest): boolean {
+  const { method, path } = request;
+  if (!changing.has(method)) return false;
+  if (path.startsWith('/v1/session/') || path === '/v1/catalog/register') return true;
+  if (isTransaction(request)) return transactionKeys(request).every(key => LEADER_LOCK.test(key));
+  const key = path.startsWith('/v1/kv/') ? decodeURIComponent(path.slice('/v1/kv/'.length)) : '';
+  return LEADER_LOCK.test(key) || isLeaseWrite(path);
+}
+
+const LEADER_LOCK = /^proconsul\/[^/]+\/leader$/;
+
+function isLeaseWrite(path: string): boolean {
+  return /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/[^/]+\/leases(\/|$)/.test(path);
 }
 
 export function isSessionRenewal({ method, path }: RecordedRequest): boolean {
@@ -18,7 +37,7 @@ export function isTransaction({ method, path }: RecordedRequest): boolean {
 }
 
 export function isWritingTransaction(request: RecordedRequest): boolean {
-  return isTransaction(request) && !isReadOnlyTransaction(request);
+  return isTransaction(request) && !isReadOnlyTransaction(request) && !isOwnElection(request);
 }
 
 /** Consul itself decides by the verbs alone. */
@@ -28,13 +47,21 @@ export function isReadOnlyTransaction(request: RecordedRequest): boolean {
 
 /** The verbs of a transaction's operations, in order. */
 export function transactionVerbs(request: RecordedRequest): string[] {
-  const operations = JSON.parse(request.body) as Record<string, { Verb?: string }>[];
-  return operations.flatMap(operation => Object.values(operation).map(({ Verb = '' }) => Verb));
+  return operationsOf(request).map(({ Verb = '' }) => Verb);
 }
 
-/** Anything that may change what the API server keeps, Events apart. A review or a dry run changes nothing. */
+function transactionKeys(request: RecordedRequest): string[] {
+  return operationsOf(request).map(({ Key = '' }) => Key);
+}
+
+function operationsOf({ body }: RecordedRequest): { readonly Verb?: string; readonly Key?: string }[] {
+  const operations = JSON.parse(body) as Record<string, { Verb?: string; Key?: string }>[];
+  return operations.flatMap(operation => Object.values(operation));
+}
+
+/** Anything that may change what the API server keeps, Events and the election's Lease apart. */
 export function isKubernetesWrite(request: RecordedRequest): boolean {
-  return mayChangeKubernetes(request) && !isEvent(request);
+  return mayChangeKubernetes(request) && !isEvent(request) && !isLeaseWrite(request.path);
 }
 
 /** A creation or update of an Event of either API. */
@@ -42,6 +69,7 @@ export function isEventWrite(request: RecordedRequest): boolean {
   return mayChangeKubernetes(request) && isEvent(request);
 }
 
+/** A review or a dry run changes nothing. */
 function mayChangeKubernetes({ method, path, query }: RecordedRequest): boolean {
   const isReview = /^\/apis\/(authorization|authentication)\.k8s\.io\//.test(path);
   return changing.has(method) && !isReview && !query.has('dryRun');
