@@ -141,6 +141,8 @@ async function endState(world: World, kvs: ConsulKvs): Promise<unknown> {
     records: Object.entries(records).map(([name, record]) => ({
       name,
       ...record,
+      // Every start is a tenure of its own.
+      epoch: undefined,
       uid: 'uid' in record ? record.uid === resource?.metadata.uid : undefined,
     })),
     finalizers: resource?.metadata.finalizers,

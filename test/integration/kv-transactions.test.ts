@@ -30,15 +30,16 @@ const entries = (count: number, name: string, value = 'x') =>
 const messageOf = async (name: string) => conditionsOf(await kvs.get(name))['Ready']?.message;
 
 describe('all changes of one resource', () => {
-  test('are one transaction, opened by the owner record, each with what it believed', async () => {
+  test('are one transaction, opened by the fence and the owner record, each with what it believed', async () => {
     await kvs.declareReady('whole', { prefix: world.key('whole/'), data: { a: '1', b: '1', c: '1' } });
     await kvs.declareReady('whole', { prefix: world.key('whole/'), data: { a: '2', c: '1', d: '1' } });
     const [create, change, ...others] = transactions('whole/');
     expect(others).toEqual([]);
-    expect(transactionVerbs(create!)).toEqual(['cas', 'cas', 'cas', 'cas']);
-    expect(transactionVerbs(change!)).toEqual(['cas', 'cas', 'cas', 'delete-cas']);
+    expect(transactionVerbs(create!)).toEqual(['check-session', 'cas', 'cas', 'cas', 'cas']);
+    expect(transactionVerbs(change!)).toEqual(['check-session', 'cas', 'cas', 'cas', 'delete-cas']);
     await kvs.remove('whole');
     expect(transactionVerbs(transactions('whole/')[2]!)).toEqual([
+      'check-session',
       'delete-cas',
       'delete-cas',
       'delete-cas',
@@ -46,11 +47,11 @@ describe('all changes of one resource', () => {
     ]);
   });
 
-  test('are two operations for a new resource of one key', async () => {
+  test('are two operations for a new resource of one key, after the fence', async () => {
     await kvs.declareReady('two', { key: world.key('two'), value: 'x' });
     const [create, ...others] = transactions('two');
     expect(others).toEqual([]);
-    expect(transactionVerbs(create!)).toEqual(['cas', 'cas']);
+    expect(transactionVerbs(create!)).toEqual(['check-session', 'cas', 'cas']);
   });
 
   test('are as many transactions as it takes when values are large, and all arrive', async () => {
