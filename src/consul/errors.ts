@@ -193,7 +193,7 @@ const PRECONDITION =
 export type LockRefusal = 'held' | 'lock-delay' | 'invalid-session' | 'moved' | 'denied' | 'other';
 
 /**
- * Reads the `Errors` of a 409 on a `lock` or `unlock`. Consul looks at rights and at the lock-delay before anything
+ * Reads the `Errors` of a 409 on a `lock` or `unlock`, or on the `cas` that makes its key. Consul looks at rights and at the lock-delay before anything
  * else (`preCheck` in `agent/txn_endpoint.go`), and then names every operation that fails.
  */
 export function classifyLockRefusal(errors: readonly { readonly what: string }[]): LockRefusal {
@@ -210,7 +210,10 @@ const LOCK_REFUSALS: readonly (readonly [RegExp, LockRefusal])[] = [
     'held',
   ],
   [/^failed to lock key ".*" due to lock delay$/, 'lock-delay'],
-  [/^(?:failed index check|failed to check index|key ".*" exists$)/, 'moved'],
+  [
+    /^(?:failed index check|failed to check index|failed to set key ".*", index is stale$|key ".*" exists$)/,
+    'moved',
+  ],
 ];
 
 function server({ address, datacenter }: RequestSite): string {

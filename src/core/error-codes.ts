@@ -4,6 +4,8 @@
  */
 export const OPERATOR_ERROR_CODES = {
   ABORTED: 'The turn was cut short by shutdown or by losing the lead. Nothing was lost: it runs again.',
+  CLUSTER_NOT_LISTED:
+    'Pods, Services or EndpointSlices cannot be listed, so nobody knows who may lead. Grant list and watch as the message says.',
   COMMAND_UNKNOWN: 'The process was started with a command it does not have. Use `run` or `release`.',
   CONSUL_NOT_READ:
     'Owner records and keys have not been read completely yet. It is tried by itself; the message says what is in the way.',

@@ -27,7 +27,7 @@ export interface ConsulElectionOptions {
   /**
    * The node of the catalog that the sessions belong to; default `proconsul-library`. A session dies with its node, so it
    * is one that no machine stands behind and nobody deregisters. It is registered when it is missing. One for all
-   * programs is enough; name another to give each its own ACL policy. The token needs, beside `key` write on the locks:
+   * programs is enough; name another to give each its own ACL policy. The token needs, beside `key_prefix` write on the locks:
    * `session_prefix` write on this node, and `node` write on it unless it has been registered before.
    */
   readonly node?: string;
@@ -66,7 +66,7 @@ export interface Held {
 
 export interface KeptAliveSession extends AsyncDisposable {
   readonly id: SessionId;
-  /** Aborts before the session can end. */
+  /** Aborts before the session can expire, and within a quarter of the TTL when somebody destroyed it. */
   readonly signal: AbortSignal;
   /** @throws AbortedError unless the session is certain to be alive. */
   assertAlive(): void;

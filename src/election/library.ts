@@ -17,10 +17,11 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Clock, Random } from '../core/clock.ts';
+import { AbortedError } from '../core/errors.ts';
 import type { LockContent } from '../core/lock-value.ts';
 import { createConsulClient } from '../consul/client.ts';
 import { type Candidate, type CandidateOptions, createCandidate } from './candidate.ts';
-import { LeaseClock } from './deadline.ts';
+import { LeaseClock } from './lease-clock.ts';
 import type { Leadership } from './leadership.ts';
 import type {
   ConsulElection,
@@ -136,8 +137,8 @@ class Library implements ConsulElection {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#open.values()].map(close => close()));
     this.#closing.abort();
+    await Promise.allSettled([...this.#open.values()].map(close => close()));
     await this.#disconnect();
   }
 
@@ -146,13 +147,15 @@ class Library implements ConsulElection {
   }
 
   #enter(key: string, options: LeaseOptions & Pick<CandidateOptions, 'patient'>): Candidate {
+    if (this.#closing.signal.aborted) throw new AbortedError('the library was closed');
     const lease = this.#lease(options);
     const content: LockContent = { holder: lease.name, uid: this.#uid };
     const { onStep } = this.#options;
     const candidate = createCandidate({
       ...lease,
       lockKey: key,
-      signal: this.#closing.signal,
+      // Of its own: a listener for each at one that lives as long as the library would never go.
+      signal: new AbortController().signal,
       value: () => content,
       ...(options.patient !== undefined && { patient: options.patient }),
       ...(onStep !== undefined && { onStep }),

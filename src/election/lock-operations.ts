@@ -15,7 +15,8 @@ import {
   NOT_THERE,
   type SessionId,
 } from '../consul/types.ts';
-import type { Instant, LeaseClock } from './deadline.ts';
+import type { Instant } from './deadline.ts';
+import type { LeaseClock } from './lease-clock.ts';
 import type { AcquireRefusal } from './model.ts';
 import type { SeenLock } from './seen-lock.ts';
 import type { LeaseTiming } from './timing.ts';
@@ -24,7 +25,7 @@ import type { LeaseTiming } from './timing.ts';
 export interface ElectionConsul {
   readonly kv: Pick<KvReads, 'get'> & Pick<KvWrites, 'release'>;
   readonly txn: TxnWrites;
-  readonly sessions: Pick<SessionReads, 'listNode'> & SessionWrites;
+  readonly sessions: SessionReads & SessionWrites;
   readonly catalog: CatalogWrites;
 }
 
@@ -55,6 +56,8 @@ const MAX_STRAYS = 8;
 export class LockOperations {
   readonly #options: LockOperationsOptions;
   readonly #strays = new Set<string>();
+  /** The last that was made, with Consul's index then: that goes on over a restore, which sets back the lock's own. */
+  #opened: { readonly session: SessionId; readonly index: number } | undefined;
   /** As the last acquisition wrote it, or may have. */
   #value: Buffer = Buffer.alloc(0);
 
@@ -89,7 +92,9 @@ export class LockOperations {
     const { lockKey: key, clock } = this.#options;
     const index = lock.entry?.modifyIndex ?? (await this.#createKey(signal));
     if (index === undefined) return { applied: false, why: 'moved' };
-    const fencingToken = nextFencingToken([seenToken, lock.value?.fencingToken ?? 0n], index);
+    const madeAt = this.#opened?.session === session ? this.#opened.index : 0;
+    const seen = [seenToken, lock.value?.fencingToken ?? 0n];
+    const fencingToken = nextFencingToken(seen, Math.max(index, madeAt));
     this.#value = encodeLockValue({ ...content, fencingToken, acquiredTime: timestamp(clock.now()) });
     const outcome = await this.#submit(
       [
@@ -157,14 +162,16 @@ export class LockOperations {
     const { ttlSeconds, lockDelaySeconds } = timing;
     const name = this.#uniqueName();
     const sentAt = leaseClock.read();
+    const options = { signal, deadlineMs: DEADLINE_MS };
     try {
-      const session = await consul.sessions.create(
-        { node, name, ttlSeconds, lockDelaySeconds },
-        { signal, deadlineMs: DEADLINE_MS },
-      );
+      const wanted = { node, name, ttlSeconds, lockDelaySeconds };
+      const session = await consul.sessions.create(wanted, options);
+      const { value } = await consul.sessions.info(session, { ...options, consistency: 'consistent' });
+      if (value !== undefined) this.#opened = { session, index: value.createIndex };
       return { session, sentAt };
     } catch (error) {
-      if (error instanceof RetryableError && error.outcomeUnknown) this.#strays.add(name);
+      // Unless it certainly was not made.
+      if (error instanceof RetryableError) this.#strays.add(name);
       throw error;
     }
   }

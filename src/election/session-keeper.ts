@@ -1,7 +1,8 @@
 import type { Clock } from '../core/clock.ts';
 import { AbortedError } from '../core/errors.ts';
 import type { SessionId } from '../consul/types.ts';
-import { type Instant, type LeaseClock, remainingMs } from './deadline.ts';
+import { type Instant, remainingMs } from './deadline.ts';
+import type { LeaseClock } from './lease-clock.ts';
 import type { LockOperations } from './lock-operations.ts';
 import { isOver, keptSince, notRenewed, renewing, untilNextMs, untilRenewalMs } from './renewal.ts';
 import type { LeaseTiming } from './timing.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, describe, expect, inject, test } from 'vitest';
-import { classifyTxnError, refusal } from '../../src/consul/errors.ts';
+import { classifyLockRefusal, classifyTxnError, refusal } from '../../src/consul/errors.ts';
 import {
   encodeOperation,
   type KvOperation,
@@ -149,6 +149,112 @@ describe('the fence', () => {
     expect(() => encodeOperation({ verb: 'check-session', key, session: '' as SessionId })).toThrow(
       TypeError,
     );
+  });
+});
+
+describe('taking a lock', () => {
+  const aSession = async (lockDelaySeconds = 0): Promise<SessionId> => {
+    const node = `contract-${randomUUID()}`;
+    await consul.catalog.registerNode({ node, address: '127.0.0.1', meta: {} }, { signal });
+    return await consul.sessions.create({ node, name: 'l', ttlSeconds: 60, lockDelaySeconds }, { signal });
+  };
+  const take = (verb: 'lock' | 'unlock', key: string, session: SessionId, value = 'v'): KvOperation => ({
+    verb,
+    key,
+    session,
+    value: Buffer.from(value),
+    flags: 2n ** 64n - 1n,
+  });
+  const at = (key: string, index: number): KvOperation => ({
+    verb: 'check-index',
+    key,
+    index: index as ModifyIndex,
+  });
+  const why = (outcome: Awaited<ReturnType<typeof submit>>) =>
+    outcome.applied ? 'applied' : classifyLockRefusal(outcome.errors);
+  const entry = async (key: string) => (await consul.kv.get(key, { signal })).value;
+
+  test('writes value and flags, and only to what was believed to stand there', async () => {
+    const key = `${aPrefix()}l`;
+    const session = await aSession();
+    const index = await created(key);
+    expect(why(await submit(at(key, index - 1), take('lock', key, session)))).toBe('moved');
+    expect(await entry(key)).toMatchObject({ session: undefined, modifyIndex: index });
+    const locked = await submit(at(key, index), take('lock', key, session));
+    expect(locked).toMatchObject({ applied: true, entries: [{}, { key, session, lockIndex: 1 }] });
+    const found = await entry(key);
+    expect(found).toMatchObject({ value: Buffer.from('v'), flags: 2n ** 64n - 1n, session });
+    expect(found?.modifyIndex).toBe(locked.applied && locked.index);
+  });
+
+  test('of a key that is not there makes it', async () => {
+    const key = `${aPrefix()}l`;
+    const session = await aSession();
+    const free: KvOperation = { verb: 'check-not-exists', key };
+    expect(why(await submit(free, take('lock', key, session)))).toBe('applied');
+    expect(why(await submit(free, take('lock', key, session)))).toBe('moved');
+    expect(await entry(key)).toMatchObject({ session });
+  });
+
+  test('again is to keep it, and with equal content moves no index', async () => {
+    const key = `${aPrefix()}l`;
+    const session = await aSession();
+    const first = await submit(take('lock', key, session));
+    expect(await submit(take('lock', key, session))).toMatchObject({
+      applied: true,
+      index: first.applied && first.index,
+    });
+    expect(why(await submit(take('lock', key, session, 'new')))).toBe('applied');
+    expect(await entry(key)).toMatchObject({ value: Buffer.from('new'), lockIndex: 1 });
+  });
+
+  test('that another holds is refused, at the right index too', async () => {
+    const key = `${aPrefix()}l`;
+    const [holder, other] = [await aSession(), await aSession()];
+    const locked = await submit(take('lock', key, holder));
+    const index = locked.applied ? locked.index : 0;
+    expect(why(await submit(at(key, index), take('lock', key, other)))).toBe('held');
+    expect(why(await submit(take('unlock', key, other)))).toBe('held');
+    expect(await entry(key)).toMatchObject({ session: holder, modifyIndex: index });
+  });
+
+  test('in its lock-delay is refused before anything else is looked at', async () => {
+    const key = `${aPrefix()}l`;
+    const [holder, other] = [await aSession(60), await aSession()];
+    await submit(take('lock', key, holder));
+    await consul.sessions.destroy(holder, { signal });
+    expect(await entry(key)).toMatchObject({ session: undefined });
+    expect(why(await submit(take('lock', key, other)))).toBe('lock-delay');
+    expect(why(await submit(at(key, 1), take('lock', key, other)))).toBe('lock-delay');
+    expect(why(await submit(take('lock', key, holder)))).toBe('lock-delay');
+  });
+
+  test('that was unlocked, or whose key was deleted, has no lock-delay', async () => {
+    const key = `${aPrefix()}l`;
+    const [first, second, third] = [await aSession(60), await aSession(60), await aSession(60)];
+    await submit(take('lock', key, first));
+    expect(why(await submit(take('unlock', key, first, 'kept')))).toBe('applied');
+    await consul.sessions.destroy(first, { signal });
+    expect(await entry(key)).toMatchObject({ session: undefined, value: Buffer.from('kept') });
+    expect(why(await submit(take('lock', key, second)))).toBe('applied');
+    await submit(deleteCas(key, (await entry(key))?.modifyIndex ?? 0));
+    expect(why(await submit(take('lock', key, third)))).toBe('applied');
+  });
+
+  test('by a session that is gone is refused as that, whatever else is wrong', async () => {
+    const key = `${aPrefix()}l`;
+    await created(key);
+    const gone = parseSessionId(randomUUID());
+    expect(why(await submit(take('lock', key, gone)))).toBe('invalid-session');
+    expect(why(await submit(at(key, 1), take('lock', key, gone)))).toBe('invalid-session');
+  });
+
+  test('that is not there or not held cannot be given up', async () => {
+    const key = `${aPrefix()}l`;
+    const session = await aSession();
+    expect(why(await submit(take('unlock', key, session)))).toBe('held');
+    await created(key);
+    expect(why(await submit(take('unlock', key, session)))).toBe('held');
   });
 });
 

@@ -17,7 +17,7 @@ describe('error codes', () => {
 
   test('every code of the operator itself is thrown somewhere', async () => {
     const used = await codesIn(
-      'src/{config,commit,core,main,operator,ownership,reconcilers,runtime,telemetry}{/**/*,}.ts',
+      'src/{config,commit,core,election,main,operator,ownership,reconcilers,runtime,telemetry}{/**/*,}.ts',
       /'([A-Z][A-Z_]+)'/g,
     );
     expect(Object.keys(OPERATOR_ERROR_CODES).filter(code => !used.has(code))).toEqual([]);

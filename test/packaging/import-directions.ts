@@ -67,7 +67,7 @@ export const PURE_FILES: readonly string[] = [
   'reconcilers/*/refusals.ts',
   'reconcilers/*/report.ts',
   'reconcilers/lease/{candidates,endpoints,labels,pods,routing,selector,sessions,slots,steps}.ts',
-  'election/{model,predecessor,renewal,seen-lock,state,timing}.ts',
+  'election/{deadline,model,predecessor,renewal,seen-lock,state,timing}.ts',
   'ownership/record.ts',
   'consul/types.ts',
 ];

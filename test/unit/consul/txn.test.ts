@@ -27,6 +27,14 @@ describe('an operation is written as', () => {
       { ...aCas, flags: 2n ** 64n - 1n },
       '{"KV":{"Verb":"cas","Key":"k","Value":"aGk=","Flags":18446744073709551615,"Index":42}}',
     ],
+    [
+      { verb: 'lock', key: 'k', session, value: Buffer.from('hi'), flags: 7n },
+      `{"KV":{"Verb":"lock","Key":"k","Value":"aGk=","Flags":7,"Session":"${session}"}}`,
+    ],
+    [
+      { verb: 'unlock', key: 'k', session, value: Buffer.alloc(0), flags: 0n },
+      `{"KV":{"Verb":"unlock","Key":"k","Value":"","Flags":0,"Session":"${session}"}}`,
+    ],
     [{ verb: 'delete-cas', key: 'k', index }, '{"KV":{"Verb":"delete-cas","Key":"k","Index":42}}'],
     [{ verb: 'check-index', key: 'k', index }, '{"KV":{"Verb":"check-index","Key":"k","Index":42}}'],
     [{ verb: 'check-not-exists', key: 'k' }, '{"KV":{"Verb":"check-not-exists","Key":"k"}}'],
@@ -63,6 +71,7 @@ describe('never written is', () => {
   test.each([
     ['an undefined session, which would pass while nobody holds the lock', fence(undefined)],
     ['an empty session, likewise', fence('')],
+    ['a lock without a session', { ...aCas, verb: 'lock', session: undefined } as unknown as KvOperation],
     ['a session with a quote', fence(`${session}","x":"`)],
     ['an undefined index, which would read as 0', cas({ index: undefined })],
     ['a negative index', cas({ index: -1 })],

@@ -137,7 +137,7 @@ test('two never lead at the same time, a signal comes before the loss, and it co
     fc.asyncProperty(scheduleOf(Object.keys(FAULTS)), async schedule => {
       await assertConverges(await play(schedule, assertNeverTwo));
     }),
-    { numRuns: 120 },
+    { numRuns: 60, interruptAfterTimeLimit: 90_000 },
   );
 }, 120_000);
 
@@ -147,7 +147,7 @@ test('whatever an admin does to the lock, the fence lets the last tenure through
       const electorate = await play(schedule, assertFenced);
       await assertConverges(electorate);
     }),
-    { numRuns: 120 },
+    { numRuns: 60, interruptAfterTimeLimit: 90_000 },
   );
 }, 120_000);
 
@@ -171,6 +171,8 @@ test('a restored snapshot ends the tenure, revives no session for its holder, an
         await assertConverges(electorate);
         const sessions = electorate.tenures.map(({ leadership }) => leadership.session);
         expect(new Set(sessions).size).toBe(sessions.length);
+        const tokens = electorate.tenures.map(({ leadership }) => leadership.fencingToken);
+        expect(tokens.every((token, n) => n === 0 || token > (tokens[n - 1] ?? 0n))).toBe(true);
       },
     ),
     { numRuns: 50 },

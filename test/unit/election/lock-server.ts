@@ -10,12 +10,13 @@ export interface LockOperation {
   readonly Session?: string;
 }
 
-interface ServerSession {
+export interface ServerSession {
   readonly id: SessionId;
   readonly name: string;
   readonly node: string;
   readonly ttlMs: number;
   readonly lockDelayMs: number;
+  readonly createIndex: number;
   expiresAtMs: number;
 }
 
@@ -66,7 +67,12 @@ export class LockServer {
     this.index++;
     const id = `00000000-0000-0000-0000-${String(this.everMade.length + 1).padStart(12, '0')}` as SessionId;
     this.everMade.push(id);
-    this.sessions.set(id, { ...session, id, expiresAtMs: this.#nowMs() + 2 * session.ttlMs });
+    this.sessions.set(id, {
+      ...session,
+      id,
+      createIndex: this.index,
+      expiresAtMs: this.#nowMs() + 2 * session.ttlMs,
+    });
     return id;
   }
 

@@ -1,10 +1,11 @@
 import type { Clock } from '../../../src/core/clock.ts';
 import { AbortedError } from '../../../src/core/errors.ts';
 import { consulError } from '../../../src/consul/errors.ts';
-import type { CallOptions, ReadOptions } from '../../../src/consul/types.ts';
+import type { Session } from '../../../src/consul/session.ts';
+import type { Answer, CallOptions, ReadOptions } from '../../../src/consul/types.ts';
 import type { ElectionConsul } from '../../../src/election/index.ts';
 import type { FakeClock } from '../../support/fake-clock.ts';
-import type { LockOperation, LockServer } from './lock-server.ts';
+import type { LockOperation, LockServer, ServerSession } from './lock-server.ts';
 
 /** What becomes of the requests of a process. `late`: they arrive long after nobody waits for the answer any more. */
 export type Network = 'good' | 'slow' | 'cut' | 'refused' | 'no-answer' | 'late' | 'mixed';
@@ -123,9 +124,20 @@ function attempt<T>(serve: () => T): { readonly value: T } | { readonly error: u
   }
 }
 
+function asSession({ id, name, node, createIndex }: ServerSession): Session {
+  return { id, name, node, createIndex, ttl: '', behavior: 'release' };
+}
+
 /** Consul as a process reaches it. */
 export function consulFor(process: Process, server: LockServer, world: FakeClock): ElectionConsul {
   const call = <T>(serve: () => T, options: CallOptions): Promise<T> => process.call(serve, options, true);
+  const answer = <T>(value: T): Answer<T> => ({
+    value,
+    index: server.index,
+    filteredByAcl: false,
+    knownLeader: true,
+    elapsedMs: 0,
+  });
   return {
     kv: {
       get: (key, options) => readKey(key, options, process, server, world),
@@ -147,15 +159,16 @@ export function consulFor(process: Process, server: LockServer, world: FakeClock
     sessions: {
       listNode: (node, options) =>
         process.call(
-          () => ({
-            value: [...server.sessions.values()]
-              .filter(session => session.node === node)
-              .map(({ id, name }) => ({ id, name, node, ttl: '', behavior: 'release', createIndex: 1 })),
-            index: server.index,
-            filteredByAcl: false,
-            knownLeader: true,
-            elapsedMs: 0,
-          }),
+          () => answer([...server.sessions.values()].filter(session => session.node === node).map(asSession)),
+          options,
+          false,
+        ),
+      info: (id, options) =>
+        process.call(
+          () => {
+            const session = server.sessions.get(id);
+            return answer(session && asSession(session));
+          },
           options,
           false,
         ),

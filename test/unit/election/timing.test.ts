@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { LeaseClock, remainingMs } from '../../../src/election/deadline.ts';
+import { remainingMs } from '../../../src/election/deadline.ts';
+import { LeaseClock } from '../../../src/election/lease-clock.ts';
 import { leaseTiming } from '../../../src/election/timing.ts';
 
 describe('the timing of a lease', () => {
