@@ -1,7 +1,9 @@
 import type { Config } from '../config/config.ts';
 import type { Clock, Random } from '../core/clock.ts';
+import { clip } from '../core/conditions.ts';
 import { TerminalError } from '../core/errors.ts';
 import type { LockContent, LockValue } from '../core/lock-value.ts';
+import { escapeUnprintable } from '../core/printable.ts';
 import {
   type Candidate,
   createCandidate,
@@ -77,8 +79,13 @@ function differingInstall({ extra = {} }: LockValue, own: InstallIdentity): stri
   const { cluster, namespace, release } = extra;
   const isOtherCluster = own.cluster !== undefined && cluster !== undefined && cluster !== own.cluster;
   if (!isOtherCluster && namespace === own.namespace && release === own.release) return undefined;
-  const where = isOtherCluster ? ` of another cluster (${String(cluster)})` : '';
-  return `release ${String(release)} in namespace ${String(namespace)}${where}`;
+  const where = isOtherCluster ? ` of another cluster (${inWords(cluster)})` : '';
+  return `release ${inWords(release)} in namespace ${inWords(namespace)}${where}`;
+}
+
+/** What somebody else wrote, and how long it is, nobody has checked. */
+function inWords(value: unknown): string {
+  return typeof value === 'string' ? escapeUnprintable(clip(value, 128)) : 'unknown';
 }
 
 function sharedId(installId: string, rival: string): TerminalError {

@@ -14,7 +14,7 @@ export interface ServedKindWithTurn {
   /** What else has to be read before anything of it is known, such as the objects it refers to. */
   readonly settled: Promise<unknown>;
   /** Why something beside its resources does not show the world as it is. */
-  problem(): string | undefined;
+  readonly problem: () => string | undefined;
 }
 
 /** All kinds together: who is asked for a turn, and when turns may be taken. */

@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
-import { encodeLockValue } from '../../src/core/lock-value.ts';
-import { LOCK_FLAGS } from '../../src/core/lock-value.ts';
+import { encodeLockValue, LOCK_FLAGS } from '../../src/core/lock-value.ts';
 import { http } from '../../tools/sandbox/http.ts';
 import { ConsulApi } from '../support/consul-api.ts';
 import { unique } from '../support/world.ts';
@@ -59,7 +58,8 @@ async function working(uid: string, ...target: readonly string[]) {
     resume: () => child.kill('SIGCONT'),
     /** Ends the work; resolves with what became of the write. */
     async write(): Promise<readonly [string, number]> {
-      const [said, [code]] = await Promise.all([lineOf(lines), once(child, 'exit'), child.stdin.write('\n')]);
+      child.stdin.write('\n');
+      const [said, [code]] = await Promise.all([lineOf(lines), once(child, 'exit')]);
       return [said, code as number];
     },
   };
