@@ -6,7 +6,8 @@ import type { ResourceRef } from '../core/resource.ts';
 export const CLAIMS_KEY = 'proconsul/.claims';
 
 /**
- * Where an operation may point. `data` is the users' part of the key space and never the operator's own;
+ * Where an operation may point. `data` is the users' part of the key space, and of the operator's own nothing but the
+ * keys that the unit's owner, a lease, has where it declares none;
  * `record` is this install's owner records, the claims key and its private key, and nothing else.
  */
 export type Realm = 'data' | 'record';

@@ -1,3 +1,5 @@
+import type { ResourceRef } from './resource.ts';
+
 /**
  * Where the locks of a lease are. One holder: the key itself. More: `<key>/0` to `<key>/N-1`, one lock each, so that
  * N hold one and nobody can be the N+1st.
@@ -26,6 +28,12 @@ export function isSlotKey(key: string, candidate: string): boolean {
   if (!candidate.startsWith(`${key}/`)) return false;
   const number = candidate.slice(key.length + 1);
   return SLOT_NUMBER.test(number) && Number(number) < MAX_HOLDERS;
+}
+
+/** Whether `key` is that of a slot of this resource where no key is declared: under the operator's prefix, and its own. */
+export function isDefaultSlotKey(installId: string, owner: ResourceRef, key: string): boolean {
+  const { kind, namespace, name } = owner;
+  return kind === 'ConsulLeaderLease' && isSlotKey(defaultLeaseKey(installId, namespace, name), key);
 }
 
 /** As `slotKeys` writes it: any other spelling is another key. */

@@ -15,8 +15,8 @@ export interface ConsulElectionOptions {
   readonly addresses?: readonly string[];
   readonly consul?: LibraryConsul;
   /** The ACL token, or the file it is in, which is followed. */
-  readonly token?: string;
-  readonly tokenFile?: string;
+  readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
   readonly tls?: TlsFiles;
   readonly datacenter?: string;
   /**

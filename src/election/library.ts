@@ -40,6 +40,9 @@ import { takeSlot } from './slots.ts';
 import { leaseTiming } from './timing.ts';
 
 export type * from './library-types.ts';
+export type { Candidate } from './candidate.ts';
+export type { Leadership } from './leadership.ts';
+export type { ElectionNews } from './news.ts';
 
 const DEFAULT_NODE = 'proconsul-library';
 const DEFAULT_TTL_SECONDS = 15;

@@ -1,3 +1,4 @@
+import type { LeaseSessions } from '../commit/lease-sessions.ts';
 import type { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
 import type { ConsulReads } from '../consul/client.ts';
@@ -9,6 +10,7 @@ import type { LedgerSync } from '../ownership/ledger-sync.ts';
 import type { Removals } from '../ownership/removals.ts';
 import type { KeyWatcher } from '../mirror/key-watcher.ts';
 import type { KeyMirror } from '../mirror/key-mirror.ts';
+import type { SessionMirror } from '../mirror/session-mirror.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { FinishingTurns } from './finishing-turns.ts';
@@ -28,6 +30,8 @@ export interface Base {
   readonly events: EventRecorder;
   readonly consul: ConsulReads;
   readonly gate: WriteGate;
+  readonly leaseSessions: LeaseSessions;
+  readonly sessionMirror: SessionMirror;
   readonly ledger: Ledger;
   readonly ledgerSync: LedgerSync;
   readonly fingerprinter: Fingerprinter;
@@ -37,6 +41,7 @@ export interface Base {
   readonly finishing: FinishingTurns;
   readonly datacenter: () => string;
   readonly consulAway: () => Away | undefined;
+  readonly isLeading: () => boolean;
   /** @throws AbortedError unless this process may write to Kubernetes. */
   readonly assertMayWrite: () => void;
   /** There is more or less to do than before: a batch may have been waiting for that. */

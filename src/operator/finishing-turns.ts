@@ -21,14 +21,14 @@ export class FinishingTurns {
       get: ref => objects.get(ref),
       lookUp: (ref, signal) => objects.lookUp(ref, signal),
       addFinalizer: (object, signal) => objects.addFinalizer(object, signal),
-      writeStatus: (object, status, signal) =>
-        this.#during(() => objects.writeStatus(object, status, signal)),
-      removeFinalizer: (object, signal) => this.#during(() => objects.removeFinalizer(object, signal)),
+      writeStatus: (object, status, signal) => this.during(() => objects.writeStatus(object, status, signal)),
+      removeFinalizer: (object, signal) => this.during(() => objects.removeFinalizer(object, signal)),
       notify: (object, notice) => objects.notify(object, notice),
     };
   }
 
-  async #during<T>(lastStep: () => Promise<T>): Promise<T> {
+  /** Counts the turn that does this as finishing, for as long as it does. */
+  async during<T>(lastStep: () => Promise<T>): Promise<T> {
     this.#count++;
     this.#onChange();
     try {

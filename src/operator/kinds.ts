@@ -1,12 +1,16 @@
 import { GROUP, VERSION } from '../api/v1alpha1/common.ts';
 import { consulKV } from '../api/v1alpha1/consulkv.ts';
+import { consulLeaderLease } from '../api/v1alpha1/consulleaderlease.ts';
+import type { KindDefinition } from '../api/v1alpha1/definition.ts';
 import type { ResourceType } from '../kube/index.ts';
 
 /** The served kinds, as paths of the API server need them. */
-export const CONSUL_KVS: ResourceType = {
-  group: GROUP,
-  version: VERSION,
-  plural: consulKV.plural,
-  kind: consulKV.kind,
-  namespaced: true,
-};
+export const CONSUL_KVS = resourceType(consulKV);
+export const CONSUL_LEADER_LEASES = resourceType(consulLeaderLease);
+
+/** All that a resource of this group can be. */
+export const SERVED_KINDS: readonly ResourceType[] = [CONSUL_KVS, CONSUL_LEADER_LEASES];
+
+function resourceType({ plural, kind }: KindDefinition): ResourceType {
+  return { group: GROUP, version: VERSION, plural, kind, namespaced: true };
+}

@@ -47,6 +47,11 @@ export class Lead {
     return this.#tenure;
   }
 
+  /** This replica or another one leads, as far as seen. */
+  get isLed(): boolean {
+    return this.#tenure !== undefined || this.#candidate?.holder !== undefined;
+  }
+
   /** For `/readyz`: a standby is as ready as a leader. */
   get notice(): { readonly notice: string } | undefined {
     if (this.#tenure !== undefined) return undefined;

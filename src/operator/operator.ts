@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { context } from '@opentelemetry/api';
 import { GroupCommit } from '../commit/group-commit.ts';
+import { LeaseSessions, leasesNode } from '../commit/lease-sessions.ts';
 import type { Tenure } from '../commit/tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
@@ -16,6 +17,7 @@ import { LedgerSync } from '../ownership/ledger-sync.ts';
 import { Removals } from '../ownership/removals.ts';
 import { KeyMirror } from '../mirror/key-mirror.ts';
 import { KeyWatcher } from '../mirror/key-watcher.ts';
+import { SessionMirror } from '../mirror/session-mirror.ts';
 import { PRIORITY, type Priority } from '../runtime/queue.ts';
 import { OUTAGE_GRACE_MS } from '../runtime/status.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -24,15 +26,19 @@ import type { Checks } from '../telemetry/probes.ts';
 import { withTransactionSpan } from '../telemetry/tracing.ts';
 import type { Base } from './base.ts';
 import { consulOptions } from './consul-options.ts';
+import { ElectionTrouble } from './election-trouble.ts';
 import { FinishingTurns } from './finishing-turns.ts';
 import { HeldRemovalsWatch } from './held-removals.ts';
 import { InstallLease } from './install-lease.ts';
 import { Knowledge } from './knowledge.ts';
+import { KubeContact } from './kube-contact.ts';
 import { Lead } from './lead.ts';
+import { renewSessions } from './lease-renewals.ts';
 import { OutageReporter } from './outage-reporter.ts';
 import { Outages } from './outages.ts';
 import { createOwnCandidate } from './own-election.ts';
 import { serveConsulKV } from './serve-kv.ts';
+import { serveConsulLeaderLease } from './serve-lease.ts';
 import { countConditions } from './turn-metrics.ts';
 import { Workforce } from './workforce.ts';
 
@@ -42,6 +48,8 @@ const FLUSH_EVENTS_MS = 700;
 const STUCK_MS = 180_000;
 /** A leader with such a turn does not renew: every turn is aborted after 60 s, and given 10 s to end. */
 const NO_PROGRESS_MS = 75_000;
+/** A leader that sees no changes for so long lets another replica lead, which may be better off. */
+const KUBE_LOST_MS = 30_000;
 
 export interface OperatorOptions {
   readonly config: Config;
@@ -73,19 +81,26 @@ export interface Operator {
 
 /** Puts the operator together and starts it. It works whatever is missing, and says in its probes what is. */
 export function startOperator(options: OperatorOptions): Operator {
-  const { config, installId, namespace, instance, client, clock, random, logger, metrics, onFatal } = options;
+  const { config, installId, namespace, instance, clock, random, logger, metrics, onFatal } = options;
+  const contact = new KubeContact(clock);
+  const client = contact.observe(options.client);
   const identity = `${instance}_${randomUUID()}`;
   const stopping = new AbortController();
   const { signal } = stopping;
   const timing = { clock, random, logger, signal };
 
   // The way into Consul, open only while this process leads.
-  const consul = createConsulClient({
-    ...consulOptions(config),
-    clock,
-    onRequest: ({ status, error, ...sample }) =>
-      metrics.consulRequest({ ...sample, status: status ?? error ?? 'unknown' }),
-  });
+  const connect = (limits: { readonly maxConnections: number; readonly maxBlockingConnections: number }) =>
+    createConsulClient({
+      ...consulOptions(config),
+      ...limits,
+      clock,
+      onRequest: ({ status, error, ...sample }) =>
+        metrics.consulRequest({ ...sample, status: status ?? error ?? 'unknown' }),
+    });
+  const consul = connect({ maxConnections: 6, maxBlockingConnections: 7 });
+  // On connections of its own: a renewal that waits behind other requests could cost the lead.
+  const electing = connect({ maxConnections: 2, maxBlockingConnections: 1 });
   const commits: GroupCommit = new GroupCommit({
     txn: consul.txn,
     clock,
@@ -96,7 +111,9 @@ export function startOperator(options: OperatorOptions): Operator {
   });
   const onWorkChanged = (): void => commits.nudge();
   const finishing = new FinishingTurns(onWorkChanged);
-  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure: () => lead.tenure });
+  const tenure = (): Tenure | undefined => lead.tenure;
+  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure });
+  const leaseSessions = new LeaseSessions({ consul, installId, dryRun: config.dryRun, tenure });
 
   // What is known of Consul: who owns what, and what stands at owned keys.
   const fingerprinter = new Fingerprinter();
@@ -130,10 +147,17 @@ export function startOperator(options: OperatorOptions): Operator {
     ledger,
     ledgerSync,
     watcher,
-    onLoaded: () => lookAtAll(),
+    onLoaded: () => {
+      assertLatestTenure();
+      lookAtAll();
+    },
   });
+  // Sessions of leases: seen and kept alive by every replica, whoever leads. A dry run is none of them.
+  const sessionMirror = new SessionMirror({ ...timing, consul, node: leasesNode(installId) });
+  if (!config.dryRun) renewSessions(sessionMirror, { ...timing, sessions: consul.sessions });
   const outages = new Outages(consul.health, clock, () => lookAtAll());
-  const consulAway = () => knowledge.missing ?? outages.away();
+  const trouble = new ElectionTrouble(clock, () => lookAtAll());
+  const consulAway = () => (lead.isLed ? undefined : trouble.away()) ?? knowledge.missing ?? outages.away();
 
   // The kinds, each with its watches, its queue and its turns.
   const events = createEventRecorder({ client, clock, instance, onDropped: metrics.eventDropped });
@@ -151,6 +175,8 @@ export function startOperator(options: OperatorOptions): Operator {
     events,
     consul,
     gate,
+    leaseSessions,
+    sessionMirror,
     ledger,
     ledgerSync,
     fingerprinter,
@@ -160,10 +186,11 @@ export function startOperator(options: OperatorOptions): Operator {
     finishing,
     datacenter: () => knowledge.datacenter,
     consulAway,
+    isLeading: () => lead.tenure !== undefined,
     assertMayWrite,
     onWorkChanged,
   };
-  const workforce: Workforce = new Workforce([serveConsulKV(base)]);
+  const workforce: Workforce = new Workforce([serveConsulKV(base), serveConsulLeaderLease(base)]);
   metrics.conditions(() =>
     workforce.kinds.flatMap(({ type, resources }) => [...countConditions(type, resources)]),
   );
@@ -202,19 +229,24 @@ export function startOperator(options: OperatorOptions): Operator {
     candidate: async () =>
       createOwnCandidate({
         ...timing,
-        consul,
+        consul: electing,
         config,
         installId,
         install: { cluster: await clusterUid(), namespace, release: config.install.release },
         instance,
         identity,
-        progress: () =>
-          workforce.longestRunningMs > NO_PROGRESS_MS ? 'a reconcile does not end' : undefined,
+        onNews: news => trouble.heard(news),
+        progress: () => {
+          if (workforce.longestRunningMs > NO_PROGRESS_MS) return 'a reconcile does not end';
+          return contact.lostForMs > KUBE_LOST_MS ? 'the API server is out of reach' : undefined;
+        },
       }),
     openEpoch,
     work,
     onFatal,
   });
+  let openedUnread: number | undefined;
+  void sessionMirror.follow();
   void run();
 
   async function run(): Promise<void> {
@@ -242,13 +274,26 @@ export function startOperator(options: OperatorOptions): Operator {
     readonly signal: AbortSignal;
     readonly beforeSend: () => void;
   }): Promise<number> {
-    // Records outlive a Lease that somebody deleted.
-    if (!ledger.isLoaded) await ledgerSync.load();
-    const epochs = [...ledger.records()].map(({ head }) => head.epoch);
-    return lease.raise(
-      epochs.reduce((highest, epoch) => Math.max(highest, epoch), 0),
-      opening,
-    );
+    const epoch = await lease.raise(highestRecordedEpoch(), opening);
+    // The records were read meanwhile.
+    if (epoch <= highestRecordedEpoch()) return lease.raise(highestRecordedEpoch(), opening);
+    openedUnread = ledger.isLoaded ? undefined : epoch;
+    return epoch;
+  }
+
+  /** Records outlive a Lease that somebody deleted: a tenure that was opened before they were read may be behind. */
+  function assertLatestTenure(): void {
+    const { tenure } = lead;
+    if (tenure !== undefined && tenure.epoch === openedUnread && tenure.epoch <= highestRecordedEpoch()) {
+      tenure.revoke('owner records tell of a later tenure');
+    }
+    openedUnread = undefined;
+  }
+
+  function highestRecordedEpoch(): number {
+    let highest = 0;
+    for (const { head } of ledger.records()) highest = Math.max(highest, head.epoch);
+    return highest;
   }
 
   async function work(tenure: Tenure): Promise<void> {

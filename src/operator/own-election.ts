@@ -36,6 +36,7 @@ export interface OwnElectionOptions {
   readonly identity: string;
   /** Why the work makes no progress, if it makes none. */
   readonly progress?: () => string | undefined;
+  readonly onNews?: (news: ElectionNews) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -51,6 +52,7 @@ export function leaderLock(installId: string): { readonly lockKey: string; reado
 export function createOwnCandidate(options: OwnElectionOptions): Candidate {
   const { consul, config, installId, install, instance, identity, clock, random, signal, logger } = options;
   const process = readProcessIdentity(config.pod.uid);
+  let lastSeen: string | undefined;
   const content: LockContent = { holder: instance, uid: identity, extra: { ...install, process } };
   return createCandidate({
     consul,
@@ -64,13 +66,19 @@ export function createOwnCandidate(options: OwnElectionOptions): Candidate {
     ...(options.progress === undefined ? {} : { progress: options.progress }),
     judge: value => {
       if (value === undefined) return 'alive';
+      if (value.uid !== lastSeen)
+        logger.info({ holder: inWords(value.holder) }, 'another one holds the lead');
+      lastSeen = value.uid;
       const rival = differingInstall(value, install);
       if (rival !== undefined) return sharedId(installId, rival);
       const theirs = parseProcessIdentity(value.extra?.process);
       const isDead = theirs !== undefined && process !== undefined && isKnownDead(theirs, process, lookUpPid);
       return isDead ? 'dead' : 'alive';
     },
-    onStep: news => tell(logger, news),
+    onStep: news => {
+      tell(logger, news);
+      options.onNews?.(news);
+    },
   });
 }
 
@@ -107,8 +115,6 @@ function tell(logger: Logger, news: ElectionNews): void {
       logger.info({ session: news.session }, 'the last leader is dead: taking the lock from it');
       return;
     case 'watching':
-      logger.info({}, 'standing by');
-      return;
     case 'ended':
     case 'leading':
     case 'idle':

@@ -26,7 +26,7 @@ import { encodeHead, type OwnerRecord, shardKey } from '../ownership/record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { consulOptions } from './consul-options.ts';
 import type { Candidate, Leadership } from '../election/index.ts';
-import { CONSUL_KVS } from './kinds.ts';
+import { SERVED_KINDS } from './kinds.ts';
 import { createOwnCandidate, type InstallIdentity } from './own-election.ts';
 
 const HINT_MS = 3_000;
@@ -68,7 +68,7 @@ export async function releaseInstall(options: ReleaseOptions): Promise<void> {
   try {
     const leadership = await lead(candidate, options);
     const records = await retainRecords({ ...options, consul, signal: leadership.signal, leadership });
-    const finalizers = await dropFinalizers(client, collectionsOf([CONSUL_KVS], config.namespaces), signal);
+    const finalizers = await dropFinalizers(client, collectionsOf(SERVED_KINDS, config.namespaces), signal);
     logger.info({ count: records }, 'owner records say Retain');
     logger.info({ count: finalizers }, 'finalizers were taken off');
   } finally {

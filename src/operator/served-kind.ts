@@ -19,6 +19,8 @@ export interface ServedKindOptions {
   /** Turns at a time. */
   readonly concurrency: number;
   readonly indexes?: Readonly<Record<string, (object: KubeObject) => readonly string[]>>;
+  /** There is a resource of this kind. */
+  readonly onPresent?: () => void;
 }
 
 /** One kind as this process serves it: its resources, what asks for turns of them, and who takes the turns. */
@@ -30,7 +32,7 @@ export class ServedKind {
   readonly #watches: Watches;
   readonly #concurrency: number;
 
-  constructor(base: Base, { type, concurrency, indexes = {} }: ServedKindOptions) {
+  constructor(base: Base, { type, concurrency, indexes = {}, onPresent }: ServedKindOptions) {
     const { clock, random, logger, metrics, removals, config, onWorkChanged } = base;
     this.#base = base;
     this.type = type;
@@ -50,6 +52,7 @@ export class ServedKind {
         onUpsert: (object, previous, { initial }) => {
           const ref = this.refOf(object);
           removals.sawPresent(ref);
+          onPresent?.();
           const priority = priorityOf(object, previous, initial);
           if (priority !== undefined) this.controller.look([ref], priority);
         },
@@ -61,7 +64,7 @@ export class ServedKind {
         onError: reportDefect(base),
       },
     });
-    this.#watches = openWatches(base, type, this.resources, config.namespaces);
+    this.#watches = openWatches(base, type, this.resources, { scope: config.namespaces });
   }
 
   refOf(object: KubeObject): ResourceRef {

@@ -37,9 +37,12 @@ export function watchSources(base: Base, { referrers, look }: SourcesOptions): S
   };
   const configMaps = storeOf('ConfigMap');
   const secrets = storeOf('Secret');
-  const configMapWatches = openWatches(base, CONFIG_MAPS, configMaps, config.namespaces, true);
+  const configMapWatches = openWatches(base, CONFIG_MAPS, configMaps, {
+    scope: config.namespaces,
+    metadataOnly: true,
+  });
   const secretScope = narrower(config.secretNamespaces, config.namespaces);
-  const secretWatches = openWatches(base, SECRETS, secrets, secretScope, true);
+  const secretWatches = openWatches(base, SECRETS, secrets, { scope: secretScope, metadataOnly: true });
   const all = [configMapWatches, secretWatches].flatMap(watches => [...watches.values()]);
   return {
     catalog: new KubeSourceCatalog(base.client, {

@@ -21,13 +21,19 @@ export interface WatchContext {
 /** Reflectors of one kind by namespace; one for the whole cluster stands under the empty string. */
 export type Watches = ReadonlyMap<string, Reflector>;
 
+/** Which objects of a kind, and how much of them. */
+export interface WatchScope {
+  readonly scope: NamespaceScope;
+  readonly metadataOnly?: boolean;
+  readonly labelSelector?: string;
+}
+
 /** Watches one kind in its scope: a single watch of the cluster, or one a namespace. */
 export function openWatches(
   context: WatchContext,
   type: ResourceType,
   store: Store,
-  scope: NamespaceScope,
-  metadataOnly = false,
+  { scope, metadataOnly = false, labelSelector }: WatchScope,
 ): Watches {
   const { client, clock, random, logger, metrics } = context;
   const namespaces = scope === 'all' ? [undefined] : scope;
@@ -62,6 +68,7 @@ export function openWatches(
         clock,
         random,
         metadataOnly,
+        labelSelector,
         observer,
       });
       return [namespace ?? '', reflector];

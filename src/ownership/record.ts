@@ -1,6 +1,7 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
 import { parseJson } from '../core/json.ts';
 import { keyProblem, prefixProblem } from '../core/keys.ts';
+import { isDefaultSlotKey } from '../core/lease-keys.ts';
 import type { ResourceRef } from '../core/resource.ts';
 
 /**
@@ -44,16 +45,14 @@ export interface LeaseHistory {
   readonly transitions: number;
 }
 
-/** Whether both say the same. Generation and epoch ride along with a change; they are never the cause of one. */
+/** Whether both say the same. Generation, epoch and the history of a lease ride along with a change; they are never the cause of one. */
 export function isSameHead(one: Head, other: Head): boolean {
   return (
     one.uid === other.uid &&
     one.onDelete === other.onDelete &&
     one.phase === other.phase &&
     one.exclusive === other.exclusive &&
-    one.clearing === other.clearing &&
-    one.lease?.token === other.lease?.token &&
-    one.lease?.transitions === other.lease?.transitions
+    one.clearing === other.clearing
   );
 }
 
@@ -122,7 +121,9 @@ export function decodeRecords(installId: string, entries: readonly KvEntry[]): O
     found.set(id, record);
     const body = parseBody(entry.value);
     if (number === 0) record.head = readHead(body);
-    record.shards.set(number, { index: entry.modifyIndex, names: readNames(body) });
+    const isName = (name: string): boolean =>
+      keyProblem(name) === undefined || isDefaultSlotKey(installId, record.ref, name);
+    record.shards.set(number, { index: entry.modifyIndex, names: readNames(body, isName) });
   }
   return [...found.values()];
 }
@@ -164,17 +165,18 @@ function readLease({ lease }: Body): LeaseHistory | undefined {
   if (typeof lease !== 'object' || lease === null) return undefined;
   const { token, transitions } = lease as Body;
   if (typeof token !== 'string' || !TOKEN.test(token)) return undefined;
-  return { token, transitions: typeof transitions === 'number' ? transitions : 0 };
+  const isCount = Number.isSafeInteger(transitions) && (transitions as number) >= 0;
+  return { token, transitions: isCount ? (transitions as number) : 0 };
 }
 
-const TOKEN = /^[0-9]{1,20}$/;
+const TOKEN = /^[0-9]{1,19}$/;
 
 /** Names that could not have been written are left out: nothing can be done about one, not even read it. */
-function readNames({ names }: Body): Map<string, string> {
+function readNames({ names }: Body, isName: (name: string) => boolean): Map<string, string> {
   const read = new Map<string, string>();
   if (typeof names !== 'object' || names === null) return read;
   for (const [name, fingerprint] of Object.entries(names)) {
-    if (typeof fingerprint === 'string' && keyProblem(name) === undefined) read.set(name, fingerprint);
+    if (typeof fingerprint === 'string' && isName(name)) read.set(name, fingerprint);
   }
   return read;
 }

@@ -48,7 +48,7 @@ export async function drive<Spec, Status extends CommonStatus, Observed, Change>
     signal.throwIfAborted();
     const receipt = await span.step('apply', () => kind.apply(subject, plan.change, observed));
     if (receipt.kind === 'applied') onApplied(receipt);
-    lost = receipt.kind === 'applied' ? 0 : lost + 1;
+    lost = receipt.kind === 'refused' ? lost + 1 : 0;
     if (lost > MAX_LOST) throw lostTooOften();
     fresh = false;
   }

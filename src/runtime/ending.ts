@@ -4,7 +4,12 @@ import type { Report } from './kind.ts';
 /** How a turn ended. `settle.ts` makes of it one status, one Event, one metric and one decision about the queue. */
 export type Ending =
   /** Consul equals the spec, or differs only as `driftPolicy` allows. */
-  | { readonly kind: 'converged'; readonly report: Report; readonly drifted: readonly string[] }
+  | {
+      readonly kind: 'converged';
+      readonly report: Report;
+      readonly drifted: readonly string[];
+      readonly againMs?: number | undefined;
+    }
   /** Consul differs and stays so: suspended, or a dry run. */
   | {
       readonly kind: 'withheld';
@@ -12,8 +17,8 @@ export type Ending =
       readonly message: string;
       readonly report: Report | undefined;
     }
-  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string }
-  | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
+  | (Halt & { readonly kind: 'waiting'; readonly againMs?: number | undefined })
+  | (Halt & { readonly kind: 'refused' })
   /** What the resource owned is gone, or was let go of: nothing holds the resource any longer. */
   | { readonly kind: 'released' }
   | {
@@ -22,6 +27,13 @@ export type Ending =
       /** Set when not this resource's turn failed but Consul has been away for everyone, for so long. */
       readonly awayForMs?: number;
     };
+
+interface Halt {
+  readonly reason: string;
+  readonly message: string;
+  /** Undefined: what the status tells of Consul stays as it was. */
+  readonly report?: Report | undefined;
+}
 
 /** What repeating cannot help is a state, not a failure; a dry run is one, too: it is refused at the choke point. */
 export function endingOf(error: unknown): Ending {

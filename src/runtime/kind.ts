@@ -15,7 +15,12 @@ export interface Subject<Spec, Status extends CommonStatus> {
 
 /** A planner's decision; `wait` and `refuse` are results, not errors. */
 export type KindPlan<Change> =
-  | { readonly kind: 'noop'; readonly drifted: readonly string[] }
+  | {
+      readonly kind: 'noop';
+      readonly drifted: readonly string[];
+      /** When to look again, although nothing may have changed by then. */
+      readonly againMs?: number | undefined;
+    }
   | {
       readonly kind: 'change';
       readonly change: Change;
@@ -26,12 +31,25 @@ export type KindPlan<Change> =
       readonly equal: boolean;
     }
   /** Something is needed that is not there yet. */
-  | { readonly kind: 'wait'; readonly reason: string; readonly message: string }
+  | (Obstacle & { readonly kind: 'wait'; readonly againMs?: number | undefined })
   /** It cannot be, or must not be, as declared. */
-  | { readonly kind: 'refuse'; readonly reason: string; readonly message: string };
+  | (Obstacle & { readonly kind: 'refuse' });
 
-/** What one transaction of a turn did. `refused`: a precondition was stale, and the kind has dropped what it believed. */
-export type Receipt = ({ readonly kind: 'applied' } & AppliedWork) | { readonly kind: 'refused' };
+interface Obstacle {
+  readonly reason: string;
+  readonly message: string;
+  /** The report holds all the same: what is there has been seen. */
+  readonly isSeen?: true;
+}
+
+/**
+ * What one transaction of a turn did. `refused`: a precondition was stale, and the kind has dropped what it believed.
+ * `tidied`: something was done, in Consul or in Kubernetes, of which nobody needs to hear.
+ */
+export type Receipt =
+  | ({ readonly kind: 'applied' } & AppliedWork)
+  | { readonly kind: 'tidied' }
+  | { readonly kind: 'refused' };
 
 /** What transactions did, as one Event tells it. */
 export interface AppliedWork {
@@ -39,6 +57,8 @@ export interface AppliedWork {
   readonly note: string;
   /** Keys that had been changed from outside and were put back. */
   readonly corrected: number;
+  /** Says better what the change was than the transactions before it. */
+  readonly supersedes?: true;
 }
 
 /** What the status says about a resource that equals its spec. */
@@ -69,6 +89,8 @@ export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
   plan(subject: Subject<Spec, Status>, observed: Observed): KindPlan<Change>;
   apply(subject: Subject<Spec, Status>, change: Change, observed: Observed): Promise<Receipt>;
   report(subject: Subject<Spec, Status>, observed: Observed): Report;
+  /** `status.effective`, but for what the report tells. Left out: the policies. */
+  effective?(ref: ResourceRef, spec: Spec): Readonly<Record<string, unknown>>;
   /** Whether a record says that the resource owns something. */
   owns(ref: ResourceRef): boolean;
   /** Of which resource the record is, and what that one was like when it was last written. */

@@ -13,11 +13,12 @@ const AWAY_CAP_MS = 30_000;
 export function nextFor(ending: Ending): TurnResult {
   switch (ending.kind) {
     case 'converged':
+      return ending.againMs === undefined ? { kind: 'done' } : { kind: 'requeue', afterMs: ending.againMs };
     case 'withheld':
     case 'released':
       return { kind: 'done' };
     case 'waiting':
-      return { kind: 'requeue', afterMs: LOOK_AGAIN_MS };
+      return { kind: 'requeue', afterMs: ending.againMs ?? LOOK_AGAIN_MS };
     case 'refused':
       return STALLING_REASONS.has(ending.reason)
         ? { kind: 'requeue', afterMs: LOOK_AGAIN_MS }

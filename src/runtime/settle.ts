@@ -3,7 +3,7 @@ import type { Parsed } from '../api/v1alpha1/resource.ts';
 import type { Clock } from '../core/clock.ts';
 import { AbortedError, isOperatorError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import type { ResourceKey } from '../core/resource.ts';
+import type { ResourceKey, ResourceRef } from '../core/resource.ts';
 import { describeEnding, type Ending } from './ending.ts';
 import { type Notice, noticeOfChange, noticesBetween } from './notices.ts';
 import { isDeleting, type Objects, type StoredObject } from './objects.ts';
@@ -19,6 +19,8 @@ export interface SettlementOptions<
   Raw extends StoredObject,
 > {
   readonly parse: (object: unknown) => Parsed<Spec, Status>;
+  /** As a kind tells what is in effect that has other settings than policies. */
+  readonly effective: ((ref: ResourceRef, spec: Spec) => Readonly<Record<string, unknown>>) | undefined;
   readonly objects: Objects<Raw>;
   readonly untold: UntoldWork;
   readonly clock: Clock;
@@ -88,7 +90,7 @@ export class Settlement<Spec extends CommonSpec, Status extends CommonStatus, Ra
   }
 
   async #tellStatus(turn: TurnState<Raw>, ending: Ending): Promise<void> {
-    const { parse, objects, untold, clock } = this.#options;
+    const { parse, effective, objects, untold, clock } = this.#options;
     const told = turn.lastSeen;
     if (told === undefined) return;
     const parsed = parse(told);
@@ -96,6 +98,7 @@ export class Settlement<Spec extends CommonSpec, Status extends CommonStatus, Ra
       Record<string, unknown>;
     const status = statusFor(ending, {
       spec: parsed.ok ? parsed.value.spec : undefined,
+      effective: parsed.ok ? effective?.(turn.ref, parsed.value.spec) : undefined,
       generation: told.metadata.generation ?? 0,
       deleting: isDeleting(told),
       previous,

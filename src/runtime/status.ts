@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type CommonSpec, type CommonStatus, type Policies, policiesOf } from '../api/v1alpha1/common.ts';
+import { type CommonSpec, type CommonStatus, policiesOf } from '../api/v1alpha1/common.ts';
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import { type Condition, settleConditions, timestamp, type WantedCondition } from '../core/conditions.ts';
 import { AbortedError, ConflictError, messageOf } from '../core/errors.ts';
@@ -7,6 +7,8 @@ import type { Ending } from './ending.ts';
 
 export interface StatusContext {
   readonly spec: CommonSpec | undefined;
+  /** What is in effect of this spec; undefined: the policies. */
+  readonly effective?: Readonly<Record<string, unknown>> | undefined;
   readonly generation: number;
   readonly deleting: boolean;
   readonly previous: Partial<CommonStatus> & Readonly<Record<string, unknown>>;
@@ -31,7 +33,7 @@ export function statusFor(ending: Ending, context: StatusContext): CommonStatus 
   const { lastTraceID: _, lastHandledReconcileAt, ...kept } = previous;
   const handled = reconcileAt ?? lastHandledReconcileAt;
   const report = 'report' in ending ? ending.report : undefined;
-  const policies = spec === undefined ? undefined : policiesOf(spec);
+  const settings = spec === undefined ? undefined : (context.effective ?? policiesInEffect(spec));
   return {
     ...kept,
     ...report?.status,
@@ -39,7 +41,7 @@ export function statusFor(ending: Ending, context: StatusContext): CommonStatus 
     conditions: settleConditions(conditionsFor(ending, context), previous.conditions ?? [], generation, now),
     ...(appliedAtMs === undefined ? {} : { lastAppliedTime: timestamp(appliedAtMs) }),
     ...(handled === undefined ? {} : { lastHandledReconcileAt: handled }),
-    ...(policies === undefined ? {} : { effective: effectiveFor(policies, report, previous) }),
+    ...(settings === undefined ? {} : { effective: effectiveFor(settings, report, previous) }),
   };
 }
 
@@ -69,8 +71,13 @@ function withoutNoise({ lastTraceID: _trace, effective, ...rest }: CommonStatus)
   return { ...rest, effective: policies };
 }
 
+function policiesInEffect(spec: CommonSpec): Readonly<Record<string, unknown>> {
+  const { deletionPolicy, adoptionPolicy, driftPolicy } = policiesOf(spec);
+  return { deletionPolicy, adoptionPolicy, driftPolicy };
+}
+
 function effectiveFor(
-  { deletionPolicy, adoptionPolicy, driftPolicy }: Policies,
+  settings: Readonly<Record<string, unknown>>,
   report: { readonly datacenter: string; readonly driftSeen: 'Watched' | 'Swept' } | undefined,
   previous: Partial<CommonStatus>,
 ): NonNullable<CommonStatus['effective']> {
@@ -78,9 +85,7 @@ function effectiveFor(
   const known =
     report === undefined ? { datacenter, drift } : { datacenter: report.datacenter, drift: report.driftSeen };
   return {
-    deletionPolicy,
-    adoptionPolicy,
-    driftPolicy,
+    ...settings,
     ...(known.datacenter === undefined ? {} : { datacenter: known.datacenter }),
     ...(known.drift === undefined ? {} : { drift: known.drift }),
   };

@@ -70,7 +70,8 @@ class Shell<
     this.#options = options;
     this.#finalizer = new Finalizer(options);
     const parse = (object: unknown): Parsed<Spec, Status> => options.kind.parse(object);
-    this.#settlement = new Settlement({ ...options, parse, untold: this.#untold });
+    const effective = options.kind.effective?.bind(options.kind);
+    this.#settlement = new Settlement({ ...options, parse, effective, untold: this.#untold });
   }
 
   readonly turn: Turn = async (key, signal) => {
@@ -155,17 +156,17 @@ class Shell<
     const { kind } = this.#options;
     const report = kind.report(subject, observed);
     if (plan.kind === 'change' || (suspend && plan.kind !== 'noop')) return suspended(plan, report);
-    if (plan.kind === 'wait') return { kind: 'waiting', reason: plan.reason, message: plan.message };
+    if (plan.kind === 'wait') return { ...haltedBy(plan, report), kind: 'waiting', againMs: plan.againMs };
     const owns = kind.owns(turn.ref);
     if (plan.kind === 'refuse') {
       // Refused by the very transaction that the finalizer was added for.
       if (!owns) await this.#finalizer.ensureAbsent(turn);
-      return { kind: 'refused', reason: plan.reason, message: plan.message };
+      return { ...haltedBy(plan, report), kind: 'refused' };
     }
     // The record says Retain by now, so nothing is lost when the resource goes without asking us.
     if (deletionPolicy === 'Retain') await this.#finalizer.ensureAbsent(turn);
     else if (owns) await this.#finalizer.ensurePresent(turn);
-    return { kind: 'converged', report, drifted: plan.drifted };
+    return { kind: 'converged', report, drifted: plan.drifted, againMs: plan.againMs };
   }
 
   #drive(
@@ -184,11 +185,19 @@ class Shell<
   }
 }
 
+function haltedBy<Change>(
+  { reason, message, isSeen }: Extract<KindPlan<Change>, { kind: 'wait' | 'refuse' }>,
+  report: Report,
+): { readonly reason: string; readonly message: string; readonly report: Report | undefined } {
+  return { reason, message, report: isSeen ? report : undefined };
+}
+
 /** Nothing is done about it before the user resumes. Ready if Consul equals the spec; an obstacle does not stall. */
 function suspended<Change>(plan: Exclude<KindPlan<Change>, { kind: 'noop' }>, report: Report): Ending {
   const reason = 'Suspended';
-  if (plan.kind !== 'change')
-    return { kind: 'withheld', reason, message: `suspended: ${plan.message}`, report: undefined };
+  if (plan.kind !== 'change') {
+    return { ...haltedBy(plan, report), kind: 'withheld', reason, message: `suspended: ${plan.message}` };
+  }
   if (plan.equal) return { kind: 'converged', report, drifted: plan.drifted };
   return { kind: 'withheld', reason, message: `suspended: would ${plan.summary}`, report };
 }

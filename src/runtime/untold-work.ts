@@ -9,10 +9,10 @@ export class UntoldWork {
   readonly #changes = new Map<ResourceKey, AppliedWork>();
   readonly #appliedAtMs = new Map<ResourceKey, number>();
 
-  /** A transaction was applied. The first of a change says best what it was: created, adopted, updated. */
+  /** A transaction was applied. The first of a change says best what it was (created, adopted, updated), as a rule. */
   add(key: ResourceKey, work: AppliedWork, nowMs: number): void {
     const before = this.#changes.get(key);
-    const { event, note } = before ?? work;
+    const { event, note } = before === undefined || work.supersedes ? work : before;
     this.#changes.set(key, { event, note, corrected: (before?.corrected ?? 0) + work.corrected });
     this.#appliedAtMs.set(key, nowMs);
   }

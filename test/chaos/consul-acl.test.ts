@@ -126,6 +126,18 @@ test('a token that hides own records stops the operator from acting on what it c
   await world.becomesStored('', { kept: 'changed', other: 'declared' });
 });
 
+test('a token that may make no session: nobody leads, and every resource says why', async () => {
+  const withoutSessions = rights().filter(rule => !rule.startsWith('session_prefix'));
+  await writeFile(tokenFile(), (await token(withoutSessions)).secret);
+  await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
+  await kvs.declare('waiting', { key: world.key('waiting'), value: 'declared' });
+  const denied = await kvs.stands('waiting', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
+  expect(conditionsOf(denied)['Ready']?.message).toMatch(/session:write/);
+
+  await setRights(rights());
+  await kvs.ready('waiting');
+});
+
 /** The least that the operator needs, as the documentation says. */
 function rights(): string[] {
   return [
@@ -135,6 +147,8 @@ function rights(): string[] {
     `key_prefix "proconsul-private/${world.installId}" { policy = "write" }`,
     `key_prefix "${world.namespace}/" { policy = "write" }`,
     'agent_prefix "" { policy = "read" }',
+    `session_prefix "proconsul-${world.installId}" { policy = "write" }`,
+    `node_prefix "proconsul-${world.installId}" { policy = "write" }`,
   ];
 }
 

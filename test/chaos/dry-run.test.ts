@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ConsulKvs } from '../support/consulkv.ts';
-import { isConsulWrite } from '../support/traffic.ts';
+import { Leases } from '../support/leases.ts';
+import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 const DRY = { ready: 'False', reason: 'DryRun' } as const;
@@ -53,4 +54,36 @@ test('an install that never wrote may be tried dry: not even its private key is 
   await kvs.remove('first');
 
   expect(world.toConsul.requests.filter(isConsulWrite)).toEqual([]);
+});
+
+test('of leases: none is granted, moved or renewed, and nothing but statuses is written to Kubernetes', async () => {
+  const leases = new Leases(world);
+  const service = { name: 'leader', ports: [{ port: 80 }] };
+  await world.startOperator();
+  for (const name of ['held', 'new']) await leases.readyPods(name, [`${name}-a`, `${name}-b`]);
+  await leases.declare('held', { service });
+  await leases.ledBy('held', 'held-a');
+  await world.stopOperators();
+  const held = await leases.lock(leases.defaultKey('held'));
+  const [kube, consul] = [world.toKube.requests.length, world.toConsul.requests.length];
+
+  await world.startOperator({ PROCONSUL_DRY_RUN: 'true' });
+  await leases.declare('new');
+  const unheld = await leases.stands('new', DRY);
+  expect(unheld['status'].conditions[0].message).toBe('dry run: would give the lease to new-a');
+  await leases.setReady('held-a', false);
+  const unmoved = await leases.stands('held', DRY);
+  expect(unmoved['status'].conditions[0].message).toBe('dry run: would take the lease from held-a');
+
+  const isWrite = ({ method, path }: { method: string; path: string }) =>
+    method === 'PUT' && (path.startsWith('/v1/session/') || path.startsWith('/v1/catalog/'));
+  expect(world.toConsul.requests.slice(consul).filter(one => isConsulWrite(one) || isWrite(one))).toEqual([]);
+  const written = world.toKube.requests.slice(kube).filter(isKubernetesWrite);
+  expect(written.filter(({ path }) => !path.endsWith('/status'))).toEqual([]);
+  expect(await leases.lock(leases.defaultKey('held'))).toEqual(held);
+
+  await world.stopOperators();
+  await world.startOperator();
+  await leases.ledBy('held', 'held-b');
+  await leases.ledBy('new', 'new-a');
 });

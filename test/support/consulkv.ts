@@ -94,7 +94,7 @@ export class ConsulKvs {
   }
 
   /** Resolves once its status speaks of the spec as it is now and says exactly this. */
-  async stands(name: string, standing: Standing): Promise<KubeObject> {
+  async stands(name: string, standing: Standing, timeoutMs = 30_000): Promise<KubeObject> {
     const wanted = { reconciling: false, stalled: false, drifted: false, ...standing };
     return eventually(
       async () => {
@@ -102,7 +102,7 @@ export class ConsulKvs {
         expect(standingOf(found)).toEqual(wanted);
         return found;
       },
-      { what: `${name} is ${JSON.stringify(wanted)}` },
+      { what: `${name} is ${JSON.stringify(wanted)}`, timeoutMs },
     );
   }
 
@@ -160,7 +160,7 @@ export function conditionsOf(object: KubeObject): Readonly<Record<string, Condit
 }
 
 /** @throws Error when the status speaks of an older spec, or breaks a rule that holds for every status. */
-function standingOf(object: KubeObject): Standing {
+export function standingOf(object: KubeObject): Standing {
   const { generation } = object.metadata;
   const conditions = conditionsOf(object);
   const { Ready, Drifted, Stalled, Reconciling } = conditions;

@@ -28,6 +28,11 @@ export interface FaultProxyOptions {
   readonly upstream: string;
   /** PEM file of the authority to trust, for https. */
   readonly caFile?: string;
+  /**
+   * Requests whose answers are recorded whole. They are carried out and recorded even when their client has left.
+   * Never for what answers without end.
+   */
+  readonly keepReplies?: Matcher;
 }
 
 interface Exchange {
@@ -60,6 +65,7 @@ const hopByHop = [
 export class FaultProxy {
   readonly requests: RecordedRequest[] = [];
   readonly #upstream: URL;
+  readonly #keepsReply: Matcher;
   readonly #agent: HttpAgent | HttpsAgent;
   readonly #server: Server;
   readonly #rules: ActiveRule[] = [];
@@ -69,6 +75,7 @@ export class FaultProxy {
 
   private constructor(options: FaultProxyOptions) {
     this.#upstream = new URL(options.upstream);
+    this.#keepsReply = options.keepReplies ?? (() => false);
     const ca = options.caFile === undefined ? undefined : readFileSync(options.caFile);
     this.#agent =
       this.#upstream.protocol === 'https:'
@@ -195,6 +202,7 @@ export class FaultProxy {
       body: rawBody.toString(),
       at: performance.now(),
       upstreamStatus: undefined,
+      reply: undefined,
       status: undefined,
       finished: false,
     };
@@ -250,7 +258,14 @@ export class FaultProxy {
   }
 
   async #relay(exchange: Exchange, released?: Promise<void>): Promise<void> {
-    const { response } = exchange;
+    const { record, response } = exchange;
+    if (this.#keepsReply(record)) {
+      const { status, headers, body } = await this.#forwardWhole(exchange);
+      await released;
+      if (response.destroyed) return;
+      this.#answer(exchange, status, endToEnd(headers));
+      return void response.end(body);
+    }
     const reply = await this.#forward(exchange, { detached: released !== undefined });
     await released;
     if (response.destroyed) return void reply.resume();
@@ -271,7 +286,9 @@ export class FaultProxy {
     exchange: Exchange,
   ): Promise<{ status: number; headers: IncomingHttpHeaders; body: Buffer }> {
     const reply = await this.#forward(exchange, { detached: true });
-    return { status: reply.statusCode ?? 502, headers: reply.headers, body: await buffer(reply) };
+    const body = await buffer(reply);
+    if (this.#keepsReply(exchange.record)) exchange.record.reply = body.toString();
+    return { status: reply.statusCode ?? 502, headers: reply.headers, body };
   }
 
   /**

@@ -13,6 +13,8 @@ export interface RecordedRequest {
   readonly at: number;
   /** What the server behind answered, whether or not the client got to see it. */
   readonly upstreamStatus: number | undefined;
+  /** The server's whole answer, where the proxy keeps it. */
+  readonly reply: string | undefined;
   /** What the client was answered; undefined while (or because) it was not. */
   readonly status: number | undefined;
   /** The client has its whole answer, or its connection has ended. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { COMPILE_CACHE, NODE_FLAGS } from '../node-flags.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -18,10 +19,11 @@ export interface OperatorProcess {
 export function startOperatorProcess(sandbox: Sandbox): OperatorProcess {
   const logFile = join(sandbox.folder, 'operator.log');
   const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, MAIN], {
     detached: true,
     stdio: ['ignore', log, log],
     env: {
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
       ...process.env,
       KUBECONFIG: sandbox.kubeconfigPath,
       CONSUL_HTTP_ADDR: sandbox.consulAddress,

@@ -24,7 +24,7 @@ export const REASONS = {
   NoCandidates: 'No Ready Pod matches the selector.',
   DryRun: 'The operator runs with PROCONSUL_DRY_RUN: the message says what it would write.',
   DeletionBlocked:
-    'What the resource owns in Consul could not be removed yet. It is tried again; set deletionPolicy: Retain to let go of it.',
+    'What the resource owns in Consul could not be removed yet. It is tried again; the message says what is in the way. Where the kind has it, deletionPolicy: Retain lets go of it.',
 } as const;
 
 export type Reason = keyof typeof REASONS;

@@ -55,6 +55,10 @@ export class ConsulKVKind implements Kind<ConsulKVSpec, ConsulKVStatus, KvObserv
     return this.#options.ledger.record(ref) !== undefined;
   }
 
+  recorded(ref: ResourceRef): { readonly uid: string; readonly generation: number } | undefined {
+    return this.#options.ledger.record(ref)?.head;
+  }
+
   forget(ref: ResourceRef): void {
     this.#options.watcher.track(ref, new Set());
     this.#options.watcher.trackExclusive(ref, undefined);

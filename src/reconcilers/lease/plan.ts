@@ -221,16 +221,27 @@ function planRewriting(
   mint: () => bigint,
 ): LeaseStep[] {
   const { record } = observed;
+  const setBack = isSetBack(observed);
   return staying
-    .filter(slot => isEdited(slot, record))
+    .filter(slot => setBack || isEdited(slot, record))
     .map(slot => {
       const { key, session, pod, index, value } = slot;
       const granted = tokenIn(record?.names.get(key));
       // Never below what stands there: whoever has read that would see a token fall.
-      const token = granted > 0n && granted >= (value?.fencingToken ?? 0n) ? granted : mint();
+      const isCurrent = !setBack && granted > 0n && granted >= (value?.fencingToken ?? 0n);
+      const token = isCurrent ? granted : mint();
       const acquiredTime = acquiredTimeOf(slot, observed);
       return { kind: 'rewrite', key, session, pod, index, token, acquiredTime };
     });
+}
+
+/**
+ * Consul fell back to what it was before the last grants: whoever leads again by that has a token that others have seen
+ * outdone.
+ */
+function isSetBack({ record, told }: ObservedLease): boolean {
+  const highest = tokenIn(record?.head.lease?.token);
+  return told.some(({ token }) => token > highest);
 }
 
 function isEdited({ key, pod, value, entry }: HeldSlot, record: LeaseRecord | undefined): boolean {

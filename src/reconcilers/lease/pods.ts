@@ -53,6 +53,40 @@ export function readPod({ metadata, spec, status }: KubeObject): Pod {
   };
 }
 
+/** A Pod without what `readPod` does not read, which is most of it. */
+export function trimPod({ metadata, spec, status }: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion, labels, creationTimestamp, deletionTimestamp } = metadata;
+  const ready = readyCondition(status);
+  const kept = { name, uid, resourceVersion };
+  return {
+    metadata: { ...kept, ...defined({ namespace, labels, creationTimestamp, deletionTimestamp }) },
+    spec: defined({
+      nodeName: field(spec, 'nodeName'),
+      containers: listIn(spec, 'containers').flatMap(portsOf),
+      initContainers: listIn(spec, 'initContainers').filter(isSidecar).flatMap(portsOf),
+    }),
+    status: defined({
+      phase: field(status, 'phase'),
+      conditions: ready && [
+        { type: 'Ready', status: ready['status'], lastTransitionTime: ready['lastTransitionTime'] },
+      ],
+      podIP: field(status, 'podIP'),
+      podIPs: field(status, 'podIPs'),
+    }),
+  };
+}
+
+/** A container that has a named port, with nothing but those. */
+function portsOf(container: Readonly<Record<string, unknown>>): object[] {
+  const ports = listIn(container, 'ports').filter(({ name }) => name !== undefined);
+  if (ports.length === 0) return [];
+  return [defined({ restartPolicy: container['restartPolicy'], ports })];
+}
+
+function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
 /** The port a Service's port leads to on this Pod; undefined when it has none of that name (`podutil.FindPort`). */
 export function targetPortOn(
   { ports }: Pod,

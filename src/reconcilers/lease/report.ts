@@ -98,7 +98,6 @@ export function applicationWait(
 
 export interface LeaseView {
   readonly settings: LeaseSettings;
-  readonly key: string;
   readonly datacenter: string;
   readonly driftSeen: 'Watched' | 'Swept';
   readonly holders: readonly LeaseHolder[];
@@ -117,22 +116,20 @@ export function reportLease(view: LeaseView): Report {
     status: {
       holders,
       ...(transitions === undefined ? {} : { transitions }),
-      effective: effectiveOf(view),
     },
   };
 }
 
-/** `status.effective`: a lease has other things in effect than kinds with policies. */
+/** `status.effective`, but for datacenter and drift: a lease has other settings than kinds with policies. */
 export function effectiveOf({
   settings,
   key,
-  datacenter,
-  driftSeen,
-}: Pick<LeaseView, 'settings' | 'key' | 'datacenter' | 'driftSeen'>): NonNullable<
-  ConsulLeaderLeaseStatus['effective']
-> {
+}: {
+  readonly settings: LeaseSettings;
+  readonly key: string;
+}): Omit<NonNullable<ConsulLeaderLeaseStatus['effective']>, 'datacenter' | 'drift'> {
   const { heldBy, handover, holders, ttl, lockDelay, leaderLabel } = settings;
-  return { key, heldBy, handover, holders, ttl, lockDelay, leaderLabel, datacenter, drift: driftSeen };
+  return { key, heldBy, handover, holders, ttl, lockDelay, leaderLabel };
 }
 
 function heldMessage({ holders, settings }: LeaseView): string {

@@ -93,6 +93,31 @@ describe('keys of users', () => {
   );
 });
 
+describe('the lock of a lease that declares no key', () => {
+  const lease = { kind: 'ConsulLeaderLease', namespace: 'shop', name: 'orders' };
+  const own = 'proconsul/install-a/leases/shop/orders';
+
+  test.each([own, `${own}/0`, `${own}/31`])('%s may be written by that lease', async key => {
+    expect((await aGate().commit({ owner: lease, operations: [write(key)] })).kind).toBe('applied');
+    await expect(aGate().commit(unit(write(key)))).rejects.toMatchObject({ code: 'KEY_INVALID' });
+  });
+
+  test.each([
+    `${own}/32`,
+    `${own}/x`,
+    `${own}-2`,
+    'proconsul/install-a/leases/shop/other',
+    'proconsul/install-a/leases/other/orders',
+    'proconsul/install-b/leases/shop/orders',
+    'proconsul/install-a/leader',
+  ])('%s may not', async key => {
+    await expect(aGate().commit({ owner: lease, operations: [write(key)] })).rejects.toMatchObject({
+      code: 'KEY_INVALID',
+    });
+    nothingSent();
+  });
+});
+
 describe('records', () => {
   test.each([CLAIMS_KEY, 'proconsul/install-a/owners/ConsulKV/shop/orders', 'proconsul-private/install-a'])(
     '%s may be written',

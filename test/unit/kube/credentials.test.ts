@@ -261,8 +261,8 @@ describe("a Pod's account", () => {
     expect(inPod().server.href).toBe('https://[fd00::1]:6443/');
   });
 
-  test('without the address of a server stops the start, naming the variable', () => {
-    vi.stubEnv('KUBERNETES_SERVICE_HOST', '');
+  test.each([undefined, ''])('without a server (%j) stops the start, naming the variable', host => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', host);
     const error = thrownBy(inPod);
     expect(error).toBeInstanceOf(TerminalError);
     expect(String(error)).toContain('KUBERNETES_SERVICE_HOST');
@@ -281,10 +281,10 @@ describe("a Pod's account", () => {
     expect(second.tlsFingerprint).not.toBe(first.tlsFingerprint);
   });
 
-  test('whose token is empty for a moment leaves in use what was known', async () => {
+  test.each(['', '\n'])('whose token is empty (%j) leaves in use what was known', async empty => {
     const credentials = inPod();
     await credentials.access();
-    file('token', '');
+    file('token', empty);
     clock.advance(60_000);
     expect(await authorization(credentials)).toBe('Bearer account-token');
   });

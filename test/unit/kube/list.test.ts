@@ -62,6 +62,6 @@ function collection() {
   return { client, type };
 }
 
-function withoutSpec({ spec: _, ...object }: KubeObject): KubeObject {
-  return object;
+function withoutSpec({ metadata }: KubeObject): KubeObject {
+  return { metadata };
 }

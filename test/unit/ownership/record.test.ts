@@ -46,6 +46,7 @@ const heads: fc.Arbitrary<Head> = fc.record(
     phase: fc.constantFrom('claiming', 'settled'),
     exclusive: fc.constantFrom('a/', 'b/c/'),
     clearing: fc.constant(true as const),
+    lease: fc.record({ token: fc.nat().map(String), transitions: fc.nat() }, { noNullPrototype: true }),
   },
   { requiredKeys: ['uid', 'generation', 'epoch', 'onDelete', 'phase'], noNullPrototype: true },
 );
@@ -172,14 +173,50 @@ describe('a damaged record lists nothing, deletes nothing, and can be written ov
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
   });
 
+  test('below the own prefix a lease may list its own slots, and nothing else', () => {
+    const own = `proconsul/${INSTALL}/leases/shop/a`;
+    const listed = [own, `${own}/0`, `${own}/31`, 'leases/a'];
+    const others = [
+      `${own}/32`,
+      `${own}/00`,
+      `${own}b`,
+      `proconsul/${INSTALL}/leases/shop/b`,
+      'proconsul/install-b/leases/shop/a',
+      `proconsul/${INSTALL}/owners/x`,
+    ];
+    const text = JSON.stringify({
+      uid: 'u',
+      onDelete: 'Delete',
+      names: Object.fromEntries([...listed, ...others].map(name => [name, '7'])),
+    });
+    const namesIn = (kind: string) => [
+      ...listedNames(decode(anEntry(key(`${kind}/shop/a`), text))[0] as OwnerRecord).keys(),
+    ];
+    expect(namesIn('ConsulLeaderLease')).toEqual(listed);
+    expect(namesIn('ConsulKV')).toEqual(['leases/a']);
+  });
+
+  test.each([
+    ['{"token":"7","transitions":2}', { token: '7', transitions: 2 }],
+    ['{"token":"9007199254740993"}', { token: '9007199254740993', transitions: 0 }],
+    ['{"token":"7","transitions":-1}', { token: '7', transitions: 0 }],
+    ['{"token":"7","transitions":1.5}', { token: '7', transitions: 0 }],
+    ['{"token":"12345678901234567890"}', undefined],
+    ['{"token":7}', undefined],
+    ['"x"', undefined],
+  ])('the history of a lease is read from %s', (lease, history) => {
+    expect(headOf(`{"uid":"u","onDelete":"Delete","names":{},"lease":${lease}}`)?.lease).toEqual(history);
+  });
+
   test.each(['[]', '"x"', '7', 'null'])('names that are %s are none', text => {
     expect(namesOf(`{"uid":"u","onDelete":"Delete","names":${text}}`)).toEqual([]);
   });
 });
 
 describe('two heads are the same', () => {
-  test('whatever their generation and epoch', () => {
-    expect(isSameHead(HEAD, { ...HEAD, generation: 99, epoch: 99 })).toBe(true);
+  test('whatever their generation, their epoch and the history of their lease', () => {
+    const lease = { token: '7', transitions: 1 };
+    expect(isSameHead(HEAD, { ...HEAD, generation: 99, epoch: 99, lease })).toBe(true);
   });
 
   test.each<Partial<Head>>([

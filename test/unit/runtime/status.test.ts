@@ -355,3 +355,20 @@ describe('whatever ends, and whatever stood there before,', () => {
     );
   });
 });
+
+test('a kind without policies tells its own settings, and what the report adds', () => {
+  const effective = { key: 'leases/orders', holders: 3 };
+  const status = statusFor(converged(), aContext({ effective }));
+  const { datacenter, driftSeen: drift } = REPORT;
+  expect(status.effective).toEqual({ ...effective, datacenter, drift });
+});
+
+test('what a halted turn has seen stands in the status; what it has not stays as it was', () => {
+  const previous = { keys: 9 };
+  const seen = statusFor(
+    { ...waiting(), report: { ...REPORT, status: { keys: 0 } } } as Ending,
+    aContext({ previous }),
+  );
+  expect(seen['keys']).toBe(0);
+  expect(statusFor(waiting(), aContext({ previous }))['keys']).toBe(9);
+});

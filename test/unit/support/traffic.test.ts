@@ -15,6 +15,7 @@ function aRequest(line: string, body: unknown = ''): RecordedRequest {
     body: text,
     at: 0,
     upstreamStatus: 200,
+    reply: undefined,
     status: 200,
     finished: true,
   };

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LabelSelector } from '../../../../src/api/v1alpha1/consulleaderlease.ts';
 import { candidatesAmong, disqualification } from '../../../../src/reconcilers/lease/candidates.ts';
-import { type Pod, readPod, targetPortOn } from '../../../../src/reconcilers/lease/pods.ts';
+import { type Pod, readPod, targetPortOn, trimPod } from '../../../../src/reconcilers/lease/pods.ts';
 import { matchesSelector, selectorText } from '../../../../src/reconcilers/lease/selector.ts';
 import { aPod, aRawPod } from './builders.ts';
 
@@ -52,6 +52,58 @@ describe('a selector', () => {
     expect(selectorText(other)).toBe(selectorText(one));
     expect(selectorText(ORDERS)).toBe('app=orders');
     expect(selectorText(needing({ key: 'app', operator: 'In', values: ['orders'] }))).toBe('app=orders');
+  });
+});
+
+describe('a Pod that is cut down to what matters', () => {
+  const whole = aRawPod('a', {
+    metadata: {
+      ...aRawPod('a').metadata,
+      deletionTimestamp: '2026-01-01T00:02:00Z',
+      annotations: { big: 'x' },
+      managedFields: [],
+    },
+    spec: {
+      nodeName: 'node-1',
+      volumes: [{ name: 'v' }],
+      containers: [
+        { name: 'one', image: 'i', ports: [{ name: 'http', containerPort: 80 }, { containerPort: 81 }] },
+        { name: 'two', env: [{ name: 'SECRET', value: 'x' }] },
+      ],
+      initContainers: [
+        {
+          name: 'sidecar',
+          restartPolicy: 'Always',
+          ports: [{ name: 'side', containerPort: 9, protocol: 'UDP' }],
+        },
+        { name: 'init', ports: [{ name: 'gone', containerPort: 1 }] },
+      ],
+    },
+    status: {
+      phase: 'Running',
+      podIP: '10.0.0.1',
+      podIPs: [{ ip: '10.0.0.1' }, { ip: 'fd00::1' }],
+      conditions: [
+        { type: 'Initialized', status: 'True' },
+        { type: 'Ready', status: 'True', lastTransitionTime: '2026-01-01T00:01:00Z', message: 'x' },
+      ],
+    },
+  });
+
+  test.each([
+    ['whole', whole],
+    ['plain', aRawPod('a')],
+    ['empty', { metadata: whole.metadata }],
+  ])('reads the same (%s), however often that is done', (_, pod) => {
+    const trimmed = trimPod(pod);
+    expect(readPod(trimmed)).toEqual(readPod(pod));
+    expect(trimPod(trimmed)).toEqual(trimmed);
+  });
+
+  test('carries nothing else', () => {
+    const text = JSON.stringify(trimPod(whole));
+    for (const gone of ['SECRET', 'annotations', 'managedFields', 'volumes', 'Initialized', 'image', '81'])
+      expect(text).not.toContain(gone);
   });
 });
 

@@ -217,6 +217,13 @@ describe('what was edited at the key of a holder is put right', () => {
     expect(planned(['a'], lost)).toBe('rewrite / for a #1 token 20 @10');
   });
 
+  test('with a new token when Consul was set back behind one that was told, as if nobody had led since', () => {
+    const told = [{ session: sessionId(9), token: 40n, acquiredTime: undefined }];
+    expect(planned(['a'], { ...HELD, told })).toBe('rewrite / for a #1 token 41 @10');
+    const since = { session: sessionId(1), token: 7n, acquiredTime: undefined };
+    expect(planned(['a'], { ...HELD, told: [since] })).toBe('nothing');
+  });
+
   test('further members of the value are no edit', () => {
     const value = Buffer.from(JSON.stringify({ ...JSON.parse(lockValue('a', 7n).toString()), note: 'x' }));
     expect(planned(['a'], edited({ value }))).toBe('nothing');

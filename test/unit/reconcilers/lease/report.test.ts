@@ -5,6 +5,7 @@ import { slotsOf } from '../../../../src/reconcilers/lease/plan.ts';
 import {
   applicationHolders,
   applicationWait,
+  effectiveOf,
   holdersIn,
   receiptFor,
   reportLease,
@@ -92,14 +93,13 @@ describe('the holders of a lease that applications take', () => {
 describe('the status', () => {
   const view = {
     settings,
-    key: KEY,
     datacenter: 'dc1',
     driftSeen: 'Watched',
     transitions: 2,
     problems: [],
   } as const;
 
-  test('says who leads, and what is in effect', () => {
+  test('says who leads', () => {
     const holders = [aHolder('a')];
     expect(reportLease({ ...view, holders })).toEqual({
       message: 'held by a',
@@ -108,18 +108,19 @@ describe('the status', () => {
       status: {
         holders,
         transitions: 2,
-        effective: {
-          key: KEY,
-          heldBy: 'Operator',
-          handover: 'Immediate',
-          holders: 1,
-          ttl: '15s',
-          lockDelay: '5s',
-          leaderLabel: 'proconsul.dev/leader',
-          datacenter: 'dc1',
-          drift: 'Watched',
-        },
       },
+    });
+  });
+
+  test('says what is in effect, defaults filled in', () => {
+    expect(effectiveOf({ settings, key: KEY })).toEqual({
+      key: KEY,
+      heldBy: 'Operator',
+      handover: 'Immediate',
+      holders: 1,
+      ttl: '15s',
+      lockDelay: '5s',
+      leaderLabel: 'proconsul.dev/leader',
     });
   });
 

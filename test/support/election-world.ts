@@ -1,0 +1,278 @@
+import { expect, inject } from 'vitest';
+import { ChangingKvs } from './changing-kvs.ts';
+import { ConsulCluster, type Snapshot } from './consul-cluster.ts';
+import { ConsulKvs } from './consulkv.ts';
+import { eventually } from './eventually.ts';
+import type { RecordedRequest } from './fault-rules.ts';
+import { fencingProblems } from './fencing-laws.ts';
+import { LockHistory } from './lock-history.ts';
+import { Replica } from './replica.ts';
+import { isConsulWrite, isOwnElection, isSessionRenewal, isTransaction } from './traffic.ts';
+import { World } from './world.ts';
+import { type WrittenTransaction, writtenTransactions } from './write-recorder.ts';
+
+export const TTL_MS = 10_000;
+export const LOCK_DELAY_MS = 5_000;
+/** Consul ends a session after twice its TTL, and keeps the lock closed for the lock-delay. */
+export const CRASH_FAILOVER_MS = 2 * TTL_MS + LOCK_DELAY_MS;
+/** Of a standby whose leader gave the lead up by itself. */
+export const HANDOVER_MS = 1_000;
+/** For what has to happen only after a machine that others use, too, has come to it. */
+const PATIENCE_MS = 30_000;
+
+/** Who leads: the replica, and the session by which it does. */
+export interface Reign {
+  readonly replica: Replica;
+  readonly session: string;
+}
+
+interface LockEntry {
+  readonly session: string | undefined;
+  readonly holder: string;
+}
+
+/**
+ * Three replicas of one install on three Consul servers and one API server, with resources that change all the time.
+ * What they write is recorded, each transaction with Consul's own index, and so is who held the lock at which.
+ */
+export class ElectionWorld {
+  readonly world: World;
+  readonly kvs: ConsulKvs;
+  readonly cluster: ConsulCluster;
+  readonly replicas: readonly Replica[];
+  readonly changing: ChangingKvs;
+  readonly lockKey: string;
+  #history: LockHistory;
+  #laws: { readonly since: number; readonly epoch: number } = { since: 0, epoch: 0 };
+
+  private constructor(world: World, cluster: ConsulCluster, replicas: readonly Replica[]) {
+    this.world = world;
+    this.kvs = new ConsulKvs(world);
+    this.cluster = cluster;
+    this.replicas = replicas;
+    this.changing = new ChangingKvs(world, this.kvs);
+    this.lockKey = `proconsul/${world.installId}/leader`;
+    this.#history = new LockHistory(cluster, this.lockKey);
+  }
+
+  /** With one replica that leads and two that stand by. */
+  static async create(
+    topic: string,
+    { replicas = 3, env = {} }: { readonly replicas?: number; readonly env?: Record<string, string> } = {},
+  ): Promise<ElectionWorld> {
+    const cluster = await ConsulCluster.start();
+    const world = await World.create(topic, { consulAddress: cluster.address });
+    const addresses = cluster.servers.map(({ address }) => address);
+    const all = await Promise.all(
+      Array.from({ length: replicas }, (_, at) =>
+        Replica.create({
+          name: `replica-${at}`,
+          apiServer: inject('sandbox'),
+          consulAddresses: [...addresses.slice(at), ...addresses.slice(0, at)],
+          env: {
+            PROCONSUL_INSTALL_ID: world.installId,
+            PROCONSUL_NAMESPACES: world.namespace,
+            PROCONSUL_LEASE_TTL: `${TTL_MS / 1000}s`,
+            PROCONSUL_LEASE_LOCK_DELAY: `${LOCK_DELAY_MS / 1000}s`,
+            ...env,
+          },
+        }),
+      ),
+    );
+    const election = new ElectionWorld(world, cluster, all);
+    await election.changing.declare();
+    await Promise.all(all.map(replica => replica.start()));
+    await election.reign();
+    for (const name of election.changing.names) await election.kvs.ready(name);
+    election.changing.start();
+    return election;
+  }
+
+  /** Who leads now: holds the lock and has opened its tenure. */
+  async reign(): Promise<Reign> {
+    return this.#reignWhere(() => true, { what: 'somebody leads', withinMs: PATIENCE_MS });
+  }
+
+  /** Resolves when another tenure has begun: by none of the sessions named. */
+  async nextReign(
+    { session }: Pick<Reign, 'session'>,
+    {
+      withinMs = CRASH_FAILOVER_MS,
+      otherThan = [],
+    }: { readonly withinMs?: number; readonly otherThan?: readonly string[] } = {},
+  ): Promise<Reign> {
+    const past = new Set([session, ...otherThan]);
+    const what = 'another tenure has begun';
+    return this.#reignWhere(next => !past.has(next.session), { what, withinMs });
+  }
+
+  /** Resolves when a transaction of this tenure was committed. */
+  async acts({ session }: Pick<Reign, 'session'>, withinMs = PATIENCE_MS): Promise<void> {
+    await eventually(() => this.committed(session).length > 0, {
+      what: 'a transaction of the tenure was committed',
+      timeoutMs: withinMs,
+      pollMs: 5,
+    });
+  }
+
+  /** Resolves when a renewal was sent that was not yet due now. */
+  async renews(): Promise<void> {
+    const since = performance.now();
+    await eventually(() => this.#requestsSince(since).some(isSessionRenewal), {
+      what: 'the leader renews its session',
+    });
+  }
+
+  others({ replica }: Pick<Reign, 'replica'>): readonly Replica[] {
+    return this.replicas.filter(one => one !== replica);
+  }
+
+  /** Writing transactions of all replicas, in the order of arrival. */
+  get transactions(): readonly WrittenTransaction[] {
+    const requests = this.replicas.flatMap(({ consulRequests }) => consulRequests);
+    const inOrder = requests.sort((one, other) => one.at - other.at);
+    return writtenTransactions(inOrder, this.lockKey);
+  }
+
+  committed(session: string): readonly WrittenTransaction[] {
+    return this.transactions.filter(one => one.session === session && one.outcome === 'committed');
+  }
+
+  refused(session: string): readonly WrittenTransaction[] {
+    return this.transactions.filter(one => one.session === session && one.outcome === 'refused');
+  }
+
+  async lock(): Promise<LockEntry> {
+    const entry = await this.cluster.api.kvGet(this.lockKey);
+    const { holder } = JSON.parse(entry?.text || '{"holder":""}') as { holder: string };
+    return { session: entry?.session, holder };
+  }
+
+  /** Resolves when the replica has stopped to act in this tenure. */
+  async ends({ replica, session }: Reign, withinMs: number): Promise<void> {
+    const hasEnded = (): boolean => {
+      const began = replica.logs.findIndex(line => line.msg === 'leading' && line['session'] === session);
+      return replica.logs.slice(began).some(({ msg }) => msg === 'no longer leading');
+    };
+    await eventually(hasEnded, { what: 'the tenure has ended', timeoutMs: withinMs, pollMs: 5 });
+  }
+
+  /** What others read in the lock: that its holder is a process of another machine, of which they know nothing. */
+  async moveElsewhere({ session }: Reign): Promise<void> {
+    const entry = await this.cluster.api.kvGet(this.lockKey);
+    const value = JSON.parse(entry?.text ?? '{}') as { process?: object };
+    const elsewhere = { ...value, process: { ...value.process, bootId: 'of-another-machine' } };
+    const options = { acquire: session, flags: entry?.flags ?? 0n };
+    expect(await this.cluster.api.kvPut(this.lockKey, JSON.stringify(elsewhere), options)).toBe(true);
+  }
+
+  async takeSnapshot(): Promise<{ readonly snapshot: Snapshot; readonly session: string | undefined }> {
+    const { session } = await this.lock();
+    return { snapshot: await this.cluster.takeSnapshot(), session };
+  }
+
+  async restore(taken: Awaited<ReturnType<ElectionWorld['takeSnapshot']>>): Promise<void> {
+    const index = await this.cluster.restore(taken.snapshot);
+    this.#history.note({ index, session: taken.session });
+  }
+
+  /** Another Consul at the same addresses, with nothing in it. Its indexes are others. */
+  async wipe(): Promise<void> {
+    await Promise.all(this.cluster.servers.map(server => server.kill()));
+    this.assertLaws();
+    await this.#history.close();
+    this.#laws = { since: performance.now(), epoch: this.#highestEpoch() };
+    await Promise.all(this.cluster.servers.map(server => server.start({ wipe: true })));
+    this.#history = new LockHistory(this.cluster, this.lockKey);
+  }
+
+  /**
+   * The resources have stopped changing, Consul is what they say, and while the leader renews its session once more
+   * and every resource is looked at again nobody writes anything.
+   */
+  async converges(): Promise<void> {
+    await this.whileNothingChanges(() => this.#settles());
+    this.assertLaws();
+  }
+
+  /** Lets the resources be for as long as `act` takes; before it, every last change has been carried out. */
+  async whileNothingChanges<T>(act: () => Promise<T>): Promise<T> {
+    await this.changing.stop();
+    try {
+      for (const name of this.changing.names) await this.kvs.ready(name);
+      await this.world.becomesStored('', this.changing.declared);
+      return await act();
+    } finally {
+      this.changing.start();
+    }
+  }
+
+  async #settles(): Promise<void> {
+    await this.reign();
+    const writes = this.#writes().length;
+    for (const name of this.changing.names) await this.kvs.lookAgain(name);
+    await this.renews();
+    const late = this.#writes().slice(writes);
+    expect(late.map(inWords), 'writes while nothing changes').toEqual([]);
+  }
+
+  assertLaws(): void {
+    const { since, epoch } = this.#laws;
+    const transactions = this.transactions.filter(({ request }) => request.at >= since);
+    for (const { acquires, index } of transactions) {
+      if (acquires !== undefined && index !== undefined) this.#history.note({ index, session: acquires });
+    }
+    expect(fencingProblems(transactions, { history: this.#history, leastEpoch: epoch })).toEqual([]);
+    const others = this.#requestsSince(0).filter(one => isConsulWrite(one) && !isTransaction(one));
+    expect(others.map(inWords), 'writes that are no transactions').toEqual([]);
+  }
+
+  async close(): Promise<void> {
+    await this.changing.stop().catch(() => {});
+    await Promise.all(this.replicas.map(replica => replica.close()));
+    await this.#history.close();
+    const lease = { name: `proconsul-${this.world.installId}`, namespace: 'default' };
+    await this.world.kube.delete({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: lease });
+    await this.world.close();
+    await this.cluster.close();
+  }
+
+  async #reignWhere(
+    matches: (reign: Reign) => boolean,
+    { what, withinMs }: { readonly what: string; readonly withinMs: number },
+  ): Promise<Reign> {
+    return eventually(
+      async () => {
+        const { session, holder } = await this.lock();
+        const replica = this.replicas.find(({ name }) => name === holder);
+        if (session === undefined || replica === undefined) throw new Error('nobody holds the lock');
+        const leads = replica.logs.some(line => line.msg === 'leading' && line['session'] === session);
+        if (!leads || !matches({ replica, session })) throw new Error(`${holder} holds it, with ${session}`);
+        return { replica, session };
+      },
+      { what, timeoutMs: withinMs, pollMs: 10 },
+    ).catch((error: unknown) => {
+      const tails = this.replicas.map(({ name, operator }) => `${name}:\n${operator.tail(12)}`);
+      throw new Error(`${String(error)}\n${tails.join('\n')}`, { cause: error });
+    });
+  }
+
+  #highestEpoch(): number {
+    return Math.max(0, ...this.transactions.flatMap(({ epochs }) => epochs));
+  }
+
+  #requestsSince(since: number): readonly RecordedRequest[] {
+    return this.replicas.flatMap(({ consulRequests }) => consulRequests.filter(({ at }) => at >= since));
+  }
+
+  /** Those of the election itself, too, renewals apart. */
+  #writes(): readonly RecordedRequest[] {
+    return this.#requestsSince(0)
+      .filter(one => (isConsulWrite(one) || isOwnElection(one)) && !isSessionRenewal(one))
+      .sort((one, other) => one.at - other.at);
+  }
+}
+
+function inWords({ method, path, body, upstreamStatus }: RecordedRequest): string {
+  return `${method} ${path} ${body.slice(0, 200)} -> ${upstreamStatus}`;
+}
