@@ -37,9 +37,10 @@ export class SessionMirror {
   #index = 0;
   #moment = 0;
   #learnedAt = 0;
-  /** What was begun before this does not show our own last write. 1: nothing has been read yet. */
+  /** When the last read was begun that has been taken in. */
+  #readAt = 0;
+  /** What was begun before this does not show our own last write. */
   #doubtedAt = ++this.#moment;
-  #isDoubted = true;
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
@@ -58,12 +59,12 @@ export class SessionMirror {
   /** To be called after each write of a session, answered or not: only what is read from now on counts. */
   doubt(): void {
     this.#doubtedAt = ++this.#moment;
-    this.#isDoubted = true;
   }
 
-  /** Those there are, with all of our own writes. @throws RetryableError when Consul cannot tell, or not all. */
+  /** Those there are, with all of our own writes up to the call. @throws RetryableError when Consul cannot tell, or not all. */
   async current(): Promise<SessionsSeen> {
-    while (this.#isDoubted) await this.refresh();
+    const neededAt = this.#doubtedAt;
+    while (this.#readAt < neededAt) await this.refresh();
     return { sessions: [...this.#sessions.values()], index: this.#index };
   }
 
@@ -102,7 +103,7 @@ export class SessionMirror {
     if (answer.filteredByAcl) throw hiddenSessions(node);
     const isOutrun = this.#learnedAt > begunAt && answer.index < this.#index;
     if (!isOutrun) this.#take(answer);
-    if (begunAt > this.#doubtedAt) this.#isDoubted = false;
+    this.#readAt = begunAt;
   }
 
   #take({ value, index }: Answer<readonly Session[]>): void {

@@ -48,6 +48,17 @@ test('Consul is wiped: all is written again, by a tenure of a higher epoch', asy
   await election.converges();
 });
 
+test('Consul is wiped while no replica runs: the epoch is higher all the same, for Kubernetes has counted on', async () => {
+  const reign = await election.reign();
+  await Promise.all(election.replicas.map(({ operator }) => operator.crash()));
+
+  await election.wipe();
+  await Promise.all(election.replicas.map(replica => replica.start()));
+
+  await election.acts(await election.nextReign(reign));
+  await election.converges();
+});
+
 /** Neither the session that was restored, nor the one that the restore took away, leads again. */
 async function newTenureAfter(earlier: Reign, later: Reign): Promise<void> {
   const withinMs = 2 * CRASH_FAILOVER_MS;

@@ -79,7 +79,7 @@ async function endState(): Promise<unknown> {
     labelled,
     endpoints,
     status: resource && {
-      conditions: Object.values(conditionsOf(resource)).map(({ lastTransitionTime: _, ...said }) => said),
+      conditions: Object.values(conditionsOf(resource)).map(({ lastTransitionTime: _time, ...said }) => said),
       holders: leases.holdersOf(resource).map(({ name }) => name),
     },
   };

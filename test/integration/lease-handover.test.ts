@@ -16,7 +16,7 @@ afterAll(async () => world.close());
 
 /** A lease and Ready Pods `<name>-a`, `<name>-b`, … in the order in which they come to it. */
 async function declared(name: string, letters: string, spec: object = {}): Promise<string[]> {
-  const pods = [...letters].map(letter => `${name}-${letter}`);
+  const pods = letters.split('').map(letter => `${name}-${letter}`);
   await leases.readyPods(name, pods);
   await leases.declare(name, spec as never);
   return pods;

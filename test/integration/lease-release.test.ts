@@ -45,7 +45,8 @@ test('release lets go of leases: no finalizer, records that say Retain, and lock
   await leases.gone('keyed');
   await world.startOperator();
   await eventually(
-    async () => expect((await leases.get('default')).metadata.finalizers).toEqual(['proconsul.dev/finalizer']),
+    async () =>
+      expect((await leases.get('default')).metadata.finalizers).toEqual(['proconsul.dev/finalizer']),
     { what: 'the operator holds the lease again' },
   );
   await leases.ledBy('default', 'default-a');

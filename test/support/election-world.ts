@@ -181,7 +181,7 @@ export class ElectionWorld {
     await Promise.all(this.cluster.servers.map(server => server.kill()));
     this.assertLaws();
     await this.#history.close();
-    this.#laws = { since: performance.now(), epoch: this.#highestEpoch() };
+    this.#laws = { since: performance.now(), epoch: this.#highestEpoch() + 1 };
     await Promise.all(this.cluster.servers.map(server => server.start({ wipe: true })));
     this.#history = new LockHistory(this.cluster, this.lockKey);
   }

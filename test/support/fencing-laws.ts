@@ -36,7 +36,7 @@ function epochProblems(committed: readonly WrittenTransaction[], leastEpoch: num
   let highest = leastEpoch;
   for (const { epochs, index, session = '' } of committed) {
     for (const epoch of epochs) {
-      if (epoch < highest) problems.push(`at ${index} the epoch fell from ${highest} to ${epoch}`);
+      if (epoch < highest) problems.push(`at ${index} the epoch is ${epoch}, and not ${highest} or more`);
       highest = Math.max(highest, epoch);
       const other = sessions.get(epoch) ?? session;
       if (other !== session) problems.push(`the epoch ${epoch} is of ${other} and of ${session}`);

@@ -32,7 +32,9 @@ export interface LibraryProject extends AsyncDisposable {
 
 /** Packs a copy of this project, as `dist/` is one for all: two tests may build at the same time. */
 export async function createLibraryProject(): Promise<LibraryProject> {
+  await using unlessDone = new AsyncDisposableStack();
   const temporary = await mkdtemp(join(tmpdir(), 'proconsul-library-'));
+  unlessDone.defer(() => rm(temporary, { recursive: true, force: true }));
   const folder = join(temporary, 'project');
   const installed = join(folder, 'node_modules/proconsul');
   await mkdir(installed, { recursive: true });
@@ -41,11 +43,8 @@ export async function createLibraryProject(): Promise<LibraryProject> {
   for (const name of [...LIBRARY_DEPENDENCIES, '@types/node']) await link(name, folder);
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
   for (const [name, program] of await programsOfPage()) await writeFile(join(folder, name), program);
-  return {
-    folder,
-    installed,
-    [Symbol.asyncDispose]: () => rm(temporary, { recursive: true, force: true }),
-  };
+  const all = unlessDone.move();
+  return { folder, installed, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 async function pack(temporary: string): Promise<string> {

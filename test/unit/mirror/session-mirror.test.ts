@@ -55,14 +55,16 @@ test('what has never been read is read, and then remembered', async () => {
 });
 
 test('after an own write only what was begun after it counts', async () => {
-  const early = names();
+  const before = names();
   await settled();
   mirror.doubt();
+  const after = names();
   reads[0]?.({ value: [], index: 5 });
+  expect(await before).toEqual([]);
   await settled();
   expect(reads).toHaveLength(2);
   reads[1]?.({ value: [session(1)], index: 6 });
-  expect(await early).toEqual(['s1']);
+  expect(await after).toEqual(['s1']);
 });
 
 test('calls at the same time share a read that begins after them', async () => {

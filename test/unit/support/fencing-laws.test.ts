@@ -58,15 +58,15 @@ test.each<[string, readonly Write[], string]>([
     'had the lock',
   ],
   ['with the fence of one who does not hold it yet', [{ session: SECOND, index: 19 }], 'had the lock'],
-  ['with an older epoch', [...lawful, { session: SECOND, index: 22, epoch: 1 }], 'fell from 2 to 1'],
+  ['with an older epoch', [...lawful, { session: SECOND, index: 22, epoch: 1 }], 'is 1, and not 2 or more'],
   ['with the epoch of another', [...lawful, { session: FIRST, index: 19, epoch: 2 }], 'the epoch 2 is of'],
   ['in no case', [], 'nothing was written at all'],
 ])('a commit %s is told', (_, writes, problem) => {
   expect(problems(writes).join('\n')).toContain(problem);
 });
 
-test('an epoch below that of an earlier Consul is told', () => {
-  expect(problems(lawful, 2).join('\n')).toContain('fell from 2 to 1');
+test('an epoch that does not go on from an earlier Consul is told', () => {
+  expect(problems(lawful, 2).join('\n')).toContain('is 1, and not 2 or more');
 });
 
 test('a token that does not grow is told', () => {
