@@ -91,7 +91,7 @@ export class Lead {
     }
     const tenure = asTenure(leadership, epoch);
     this.#tenure = tenure;
-    logger.info({ epoch, session: leadership.session }, 'leading');
+    logger.info({ epoch, sessionId: leadership.session }, 'leading');
     try {
       await work(tenure);
     } finally {

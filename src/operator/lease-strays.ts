@@ -36,7 +36,7 @@ export async function endStraySessions(
     try {
       await leaseSessions.destroy(ref, session.id);
     } catch (error) {
-      logger.debug({ session: session.id, err: error }, 'a session of no lease could not be ended yet');
+      logger.debug({ sessionId: session.id, err: error }, 'a session of no lease could not be ended yet');
     }
   }
 }

@@ -112,7 +112,7 @@ function tell(logger: Logger, news: ElectionNews): void {
       logger.info({ operation: news.operation }, 'the election goes on');
       return;
     case 'clearing':
-      logger.info({ session: news.session }, 'the last leader is dead: taking the lock from it');
+      logger.info({ sessionId: news.session }, 'the last leader is dead: taking the lock from it');
       return;
     case 'watching':
     case 'ended':
@@ -120,6 +120,6 @@ function tell(logger: Logger, news: ElectionNews): void {
     case 'idle':
     case 'opening':
     case 'campaigning':
-      logger.debug({ phase: news.what, session: news.session }, 'election');
+      logger.debug({ phase: news.what, sessionId: news.session }, 'election');
   }
 }

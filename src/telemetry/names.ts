@@ -112,7 +112,7 @@ export const LOG_FIELDS = {
   prefix: 'Key prefix in Consul.',
   key: 'Key in Consul, or of a resource in the work queue; never a value.',
   epoch: 'Number of the tenure.',
-  session: 'Id of a Consul session, which is no credential.',
+  sessionId: 'Id of a Consul session, which is no credential.',
   holder: 'Who holds a lock.',
   confirmation: 'What confirms the held removals: a fingerprint of the set, no credential.',
   signal: 'Signal that was received.',
