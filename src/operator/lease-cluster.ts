@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ResourceRef } from '../core/resource.ts';
 import type { KubeObject, ResourceType, StoreHandlers } from '../kube/index.ts';
-import type { LeaseCluster, WriteOutcome } from '../reconcilers/lease/cluster.ts';
-import type { LabelStep } from '../reconcilers/lease/labels.ts';
+import type { LeaseCluster, PodLabels, WriteOutcome } from '../reconcilers/lease/cluster.ts';
 import { type Pod, type PodRef, readPod, trimPod } from '../reconcilers/lease/pods.ts';
 import {
   ENDPOINT_SLICES,
@@ -99,10 +98,10 @@ export class KubeLeaseCluster implements LeaseCluster {
     return this.#writer.read(type, name, signal);
   }
 
-  label(namespace: string, { pod, label, value }: LabelStep): Promise<WriteOutcome> {
+  label(namespace: string, { pod, labels }: PodLabels): Promise<WriteOutcome> {
     const { name, uid } = pod;
     const { resourceVersion } = this.#pods.store.get(namespace, name)?.metadata ?? {};
-    const patch = { metadata: { uid, resourceVersion, labels: { [label]: value ?? null } } };
+    const patch = { metadata: { uid, resourceVersion, labels } };
     return this.#finishing(() => this.#writer.patch(this.#pods, { namespace, name }, patch));
   }
 

@@ -137,6 +137,11 @@ test('two leases with one label on one Pod: it stays for as long as one of them 
   await leases.heldBy('two', 'both-a');
   await leases.remove('two');
   expect(await leases.labelled('one')).toEqual(['both-a']);
+  // It was never taken off in between, either.
+  const patches = world.toKube.requests.filter(
+    ({ method, path }) => method === 'PATCH' && path.endsWith('/pods/both-a'),
+  );
+  expect(patches.filter(({ body }) => body.includes('null'))).toEqual([]);
   await leases.remove('one');
   expect(await leases.labelled('one')).toEqual([]);
 });

@@ -80,12 +80,13 @@ export class ElectionWorld {
       ),
     );
     const election = new ElectionWorld(world, cluster, all);
-    await election.changing.declare();
-    await Promise.all(all.map(replica => replica.start()));
-    await election.reign();
-    for (const name of election.changing.names) await election.kvs.ready(name);
-    election.changing.start();
-    return election;
+    try {
+      await election.#begin();
+      return election;
+    } catch (error) {
+      await election.close();
+      throw error;
+    }
   }
 
   /** Who leads now: holds the lock and has opened its tenure. */
@@ -151,7 +152,7 @@ export class ElectionWorld {
   /** Resolves when the replica has stopped to act in this tenure. */
   async ends({ replica, session }: Reign, withinMs: number): Promise<void> {
     const hasEnded = (): boolean => {
-      const began = replica.logs.findIndex(line => line.msg === 'leading' && line['session'] === session);
+      const began = replica.logs.findIndex(line => line.msg === 'leading' && line['sessionId'] === session);
       return replica.logs.slice(began).some(({ msg }) => msg === 'no longer leading');
     };
     await eventually(hasEnded, { what: 'the tenure has ended', timeoutMs: withinMs, pollMs: 5 });
@@ -246,7 +247,7 @@ export class ElectionWorld {
         const { session, holder } = await this.lock();
         const replica = this.replicas.find(({ name }) => name === holder);
         if (session === undefined || replica === undefined) throw new Error('nobody holds the lock');
-        const leads = replica.logs.some(line => line.msg === 'leading' && line['session'] === session);
+        const leads = replica.logs.some(line => line.msg === 'leading' && line['sessionId'] === session);
         if (!leads || !matches({ replica, session })) throw new Error(`${holder} holds it, with ${session}`);
         return { replica, session };
       },
@@ -255,6 +256,14 @@ export class ElectionWorld {
       const tails = this.replicas.map(({ name, operator }) => `${name}:\n${operator.tail(12)}`);
       throw new Error(`${String(error)}\n${tails.join('\n')}`, { cause: error });
     });
+  }
+
+  async #begin(): Promise<void> {
+    await this.changing.declare();
+    await Promise.all(this.replicas.map(replica => replica.start()));
+    await this.reign();
+    for (const name of this.changing.names) await this.kvs.ready(name);
+    this.changing.start();
   }
 
   #highestEpoch(): number {

@@ -1,6 +1,6 @@
 import type { ResourceRef } from '../../core/resource.ts';
 import type { Receipt } from '../../runtime/kind.ts';
-import type { LeaseCluster, WriteOutcome } from './cluster.ts';
+import type { LeaseCluster, PodLabels, WriteOutcome } from './cluster.ts';
 import { LEADS, type LabelStep, planLabels } from './labels.ts';
 import type { LeaseMemory } from './memory.ts';
 import type { LeaseObservation, LeaseSubject } from './observe.ts';
@@ -8,7 +8,8 @@ import type { RouteStep } from './routing.ts';
 
 /** What is to be done in Kubernetes; in no order. */
 export interface ClusterSteps {
-  readonly labels: readonly LabelStep[];
+  /** One for each Pod: two writes at once would stand in each other's way. */
+  readonly labels: readonly PodLabels[];
   readonly routes: readonly RouteStep[];
 }
 
@@ -34,7 +35,16 @@ export function planCluster(
     isLedElsewhere: (pod, one) => cluster.isLedElsewhere(ref, pod, one),
   }).filter(step => isNeeded(step, cluster, namespace));
   const routes = routing.kind === 'steps' ? routing.steps : [];
-  return labels.length + routes.length === 0 ? undefined : { labels, routes };
+  return labels.length + routes.length === 0 ? undefined : { labels: byPod(labels), routes };
+}
+
+function byPod(steps: readonly LabelStep[]): PodLabels[] {
+  const changes = new Map<string, PodLabels>();
+  for (const { pod, label, value } of steps) {
+    const labels = { ...changes.get(pod.uid)?.labels, [label]: value ?? null };
+    changes.set(pod.uid, { pod, labels });
+  }
+  return [...changes.values()];
 }
 
 /** Former holders are named whatever became of them: most are gone, or do not carry the label any more. */
@@ -66,12 +76,13 @@ export class ClusterApplier {
     return { kind: outcomes.includes('outdated') ? 'refused' : 'tidied' };
   }
 
-  async #label(ref: ResourceRef, step: LabelStep): Promise<WriteOutcome> {
+  async #label(ref: ResourceRef, change: PodLabels): Promise<WriteOutcome> {
     const { cluster, memory } = this.#options;
+    const isPut = Object.values(change.labels).includes(LEADS);
     // Before it is sent: whether or not an answer comes, the label has to come off one day.
-    if (step.value !== undefined) memory.labelled(ref, step.pod, true);
-    const outcome = await cluster.label(ref.namespace, step);
-    if (step.value === undefined && outcome === 'done') memory.labelled(ref, step.pod, false);
+    if (isPut) memory.labelled(ref, change.pod, true);
+    const outcome = await cluster.label(ref.namespace, change);
+    if (!isPut && outcome === 'done') memory.labelled(ref, change.pod, false);
     return outcome;
   }
 }

@@ -1,10 +1,16 @@
 import type { KubeObject, ResourceType } from '../../kube/types.ts';
-import type { LabelStep } from './labels.ts';
+import type { LEADS } from './labels.ts';
 import type { Pod, PodRef } from './pods.ts';
 import type { LeaseOwner, ObservedRouting, RouteStep } from './routing.ts';
 
 /** What became of a write: `outdated`: a precondition did not hold, and what is there now is known. */
 export type WriteOutcome = 'done' | 'outdated';
+
+/** What labels of one Pod should become; null: it goes. */
+export interface PodLabels {
+  readonly pod: PodRef;
+  readonly labels: Readonly<Record<string, typeof LEADS | null>>;
+}
 
 /** What a lease knows of its namespace, and does there. */
 export interface LeaseCluster {
@@ -26,7 +32,7 @@ export interface LeaseCluster {
     signal: AbortSignal,
   ): Promise<KubeObject | undefined>;
   /** @throws AbortedError when this process may not write. */
-  label(namespace: string, step: LabelStep): Promise<WriteOutcome>;
+  label(namespace: string, change: PodLabels): Promise<WriteOutcome>;
   /** @throws AbortedError when this process may not write. */
   route(namespace: string, step: RouteStep): Promise<WriteOutcome>;
 }
