@@ -45,7 +45,7 @@ export interface TransactionReport {
 
 /**
  * Gathers the units of concurrent turns into as few transactions as fit (group commit, as databases do for their
- * log). A batch goes at once when it is full, or when no company is to be expected: no other turn could add to it,
+ * log). A batch goes at once when it is full, when one of its units is urgent, or when no company is to be expected: no other turn could add to it,
  * no transaction is under way, and units do not come in a stream. Else it waits for company, until nothing has
  * moved for 250 ms, and never longer than 2 s. See docs/adr/0005.
  *
@@ -107,7 +107,8 @@ export class GroupCommit {
     while (this.#pending.length > 0 && this.#inFlight < MAX_IN_FLIGHT) {
       const next = cut(this.#pending, this.#claiming);
       if (next.units === 0) return;
-      if (!next.isClosed && this.#remainingMs > 0 && this.#expectsCompany) return;
+      const isUrgent = this.#pending.slice(0, next.units).some(({ unit }) => unit.isUrgent);
+      if (!next.isClosed && !isUrgent && this.#remainingMs > 0 && this.#expectsCompany) return;
       this.#stream.sent(next);
       this.#send(this.#pending.splice(0, next.units));
     }

@@ -25,6 +25,8 @@ export type WriteOperation = (
 export interface WriteUnit {
   readonly owner: ResourceRef;
   readonly operations: readonly WriteOperation[];
+  /** Does not wait for company: somebody is without a leader for as long. */
+  readonly isUrgent?: true;
 }
 
 export interface RefusedOperation {

@@ -214,7 +214,7 @@ export class LeaseApplier {
   async #send(ref: ResourceRef, operations: readonly WriteOperation[]): Promise<UnitOutcome> {
     const { gate, ledger } = this.#options;
     try {
-      const outcome = await gate.commit({ owner: ref, operations });
+      const outcome = await gate.commit({ owner: ref, operations, isUrgent: true });
       if (outcome.kind !== 'applied') ledger.giveBack(ref);
       return outcome;
     } catch (error) {

@@ -6,18 +6,18 @@ import {
   leaseSettingsOf,
 } from '../../api/v1alpha1/consulleaderlease.ts';
 import type { ConsulReads } from '../../consul/client.ts';
-import type { KvEntry, SessionId } from '../../consul/types.ts';
 import type { Clock } from '../../core/clock.ts';
 import { defaultLeaseKey, slotKeys } from '../../core/lease-keys.ts';
 import type { KeyMirror } from '../../mirror/key-mirror.ts';
 import type { KeyWatcher } from '../../mirror/key-watcher.ts';
-import type { SessionMirror, SessionsSeen } from '../../mirror/session-mirror.ts';
+import type { SessionMirror } from '../../mirror/session-mirror.ts';
 import type { Ledger } from '../../ownership/ledger.ts';
 import type { LedgerSync } from '../../ownership/ledger-sync.ts';
 import { listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
 import type { Subject } from '../../runtime/kind.ts';
 import { candidatesAmong } from './candidates.ts';
 import type { LeaseCluster } from './cluster.ts';
+import { LockReader, type Locks } from './locks.ts';
 import type { LeaseMemory } from './memory.ts';
 import { type ObservedLease, slotsOf } from './plan.ts';
 import type { Pod } from './pods.ts';
@@ -80,21 +80,14 @@ export interface LookOptions {
   readonly signal: AbortSignal;
 }
 
-/** Locks and sessions at one moment. */
-interface Locks {
-  readonly entries: ReadonlyMap<string, KvEntry | undefined>;
-  readonly sessions: SessionsSeen;
-  /** Names of sessions that are alive and none of this install's leases. */
-  readonly strangers: ReadonlyMap<SessionId, string>;
-  readonly readIndex: number;
-}
-
 /** Finds out what must be known before planning. */
 export class LeaseObserver {
   readonly #options: LeaseObserverOptions;
+  readonly #locks: LockReader;
 
   constructor(options: LeaseObserverOptions) {
     this.#options = options;
+    this.#locks = new LockReader(options);
   }
 
   /**
@@ -110,7 +103,7 @@ export class LeaseObserver {
     const listed = record === undefined ? [] : [...listedNames(record).keys()];
     const keys = new Set([...(wish?.keys ?? []), ...listed]);
     watcher.track(ref, keys);
-    const locks = await this.#locks(subject, [...keys], options);
+    const locks = await this.#locks.read(ref, [...keys], options);
     await this.#refreshClaims(record, locks);
     const facts = this.#facts(subject, record, locks);
     const holders = holdersOf(wish, facts, locks);
@@ -136,44 +129,6 @@ export class LeaseObserver {
     const missing = deleting && ledger.record(ref) === undefined && !removedJustNow;
     const unsure = fresh || missing || !ledger.trusts(ref);
     return unsure ? ledgerSync.refreshRecord(ref) : ledger.record(ref);
-  }
-
-  /** What stands at the keys, and whose the sessions there are. */
-  async #locks({ ref }: LeaseSubject, keys: readonly string[], options: LookOptions): Promise<Locks> {
-    const { sessionMirror } = this.#options;
-    if (options.fresh) await sessionMirror.refresh();
-    const before = await sessionMirror.current();
-    const first = await this.#withStrangers(await this.#read(ref, keys, before, options.signal), options);
-    if (unknownSessions(first).length === 0) return first;
-    // Made or ended so lately that the list does not tell.
-    await sessionMirror.refresh();
-    const current = await sessionMirror.current();
-    return this.#withStrangers(await this.#read(ref, keys, current, options.signal), options);
-  }
-
-  /** Sessions first: each of them that holds a lock by the time the locks are read is seen to hold it. */
-  async #read(
-    ref: LeaseSubject['ref'],
-    keys: readonly string[],
-    sessions: SessionsSeen,
-    signal: AbortSignal,
-  ): Promise<Locks> {
-    const { consul, mirror } = this.#options;
-    const begunAt = mirror.begin();
-    const { value, index } = await consul.txn.readKeys(keys, { signal, consistency: 'consistent' });
-    mirror.learn(value, begunAt, { reader: ref });
-    return { entries: value, sessions, strangers: new Map(), readIndex: Math.max(index, sessions.index) };
-  }
-
-  /** Asks Consul about the sessions that are none of this install's leases. */
-  async #withStrangers(locks: Locks, { signal }: LookOptions): Promise<Locks> {
-    const { consul, sessionMirror } = this.#options;
-    const read = { signal, consistency: 'consistent' } as const;
-    const asked = unknownSessions(locks).map(async id => (await consul.sessions.info(id, read)).value);
-    const found = (await Promise.all(asked)).flatMap(session =>
-      session === undefined || session.node === sessionMirror.node ? [] : [session],
-    );
-    return { ...locks, strangers: new Map(found.map(({ id, name }) => [id, name])) };
   }
 
   /** Something stands where nothing of ours should: whose it is must be known as of the time it was written. */
@@ -271,15 +226,6 @@ export function wishOf(
   const settings = leaseSettingsOf(spec);
   const key = spec.key ?? defaultLeaseKey(installId, namespace, name);
   return { settings, key, keys: slotKeys(key, settings.holders) };
-}
-
-/** Sessions that hold one of the keys and of which nothing is known. */
-function unknownSessions({ entries, sessions, strangers }: Locks): SessionId[] {
-  const known = new Set([...sessions.sessions.map(({ id }) => id), ...strangers.keys()]);
-  return [...entries.values()].flatMap(entry => {
-    const session = entry?.session;
-    return session === undefined || known.has(session) ? [] : [session];
-  });
 }
 
 function holdersOf(
