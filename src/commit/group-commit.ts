@@ -45,9 +45,9 @@ export interface TransactionReport {
 
 /**
  * Gathers the units of concurrent turns into as few transactions as fit (group commit, as databases do for their
- * log). A batch goes at once when it is full, when one of its units is urgent, or when no company is to be expected: no other turn could add to it,
- * no transaction is under way, and units do not come in a stream. Else it waits for company, until nothing has
- * moved for 250 ms, and never longer than 2 s. See docs/adr/0005.
+ * log). A batch goes at once when it is full, when one of its units is urgent, or when no company is to be expected:
+ * no other turn could add to it, no transaction is under way, and units do not come in a stream. Else it waits for
+ * company, until nothing has moved for 250 ms, and never longer than 2 s. See docs/adr/0005.
  *
  * A refused unit never takes its neighbours with it: Consul lists every failing operation, so those units are
  * taken out and the rest is sent again.

@@ -130,7 +130,7 @@ class Call<T> {
       const reply = await this.#exchange(address, token);
       measurement.answered(reply.status);
       const value = this.#read(reply, address, token);
-      if (this.#request.query?.stale === undefined) health.answered();
+      if (this.#provesContact) health.answered();
       measurement.succeeded();
       return value;
     } catch (thrown) {
@@ -140,6 +140,15 @@ class Call<T> {
       else measurement.failed(isConsulError(error) ? error.code : 'REFUSED');
       throw error;
     }
+  }
+
+  /**
+   * A stale read any server answers. And a query that was blocked is answered in the end by a server that has lost its
+   * quorum meanwhile, whatever consistency was asked for: that is checked when it begins.
+   */
+  get #provesContact(): boolean {
+    const { query, block } = this.#request;
+    return query?.stale === undefined && (block === undefined || block.index === 0);
   }
 
   #exchange(address: ConsulAddress, token: string | undefined): Promise<WireReply> {

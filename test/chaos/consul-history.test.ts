@@ -82,12 +82,10 @@ describe('a Consul that keeps its data', () => {
   });
 
   /** Made by a snapshot of before: it holds the same keys, and no tombstones of those deleted since. */
-  test('collects its tombstones: indexes go back, and nothing is forgotten, written or looked at again', async () => {
+  test('collects its tombstones: indexes go back, and nothing is forgotten or written', async () => {
     for (const name of ['one', 'two']) {
       await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
     }
-    const turnsOfTheLiving = () =>
-      operator.logs.filter(({ msg, name }) => msg === 'reconciled' && name !== 'deleted').length;
     const snapshot = await takeSnapshot(own.address);
     const index = await indexBelow(world.namespace);
     await kvs.declareReady('deleted', { key: world.key('deleted'), value: 'declared' });
@@ -96,11 +94,14 @@ describe('a Consul that keeps its data', () => {
       expect(await indexBelow(prefix)).toBeGreaterThan(index);
       await isWaitedFor(prefix, await indexBelow(prefix));
     }
-    const [turns, requests] = [turnsOfTheLiving(), world.toConsul.requests.length];
+    const requests = world.toConsul.requests.length;
     await restore(own.address, snapshot);
 
-    for (const prefix of [world.namespace, 'proconsul']) await isWaitedFor(prefix, index);
-    expect(turnsOfTheLiving()).toBe(turns);
+    await isWaitedFor(world.namespace, index);
+    // Set back it was all the same, which the lead does not outlast.
+    await eventually(() => operator.logs.filter(({ msg }) => msg === 'leading').length === 2, {
+      what: 'a second tenure',
+    });
     expect(world.toConsul.requests.slice(requests).filter(isConsulWrite)).toEqual([]);
     expect(operator.logs.filter(({ msg }) => msg === 'Consul has been read')).toHaveLength(1);
 

@@ -42,6 +42,25 @@ test('without a quorum reads and writes say so, stale reads still answer, and it
   expect(consul.health.reachable).toBe(true);
 });
 
+test('a query that was blocked when the quorum was lost is answered all the same, and proves nothing', async () => {
+  const leader = await sandbox.leader();
+  const others = sandbox.servers.filter(server => server !== leader);
+  await using consul = aConsulClient([leader?.address ?? '']);
+  const { index } = await consul.kv.get('k', { signal, consistency: 'consistent' });
+  const block = { index, waitSeconds: 5 };
+  const blocked = consul.kv.get('k', { signal, consistency: 'consistent', block });
+  await consul.kv.get('k', { signal, consistency: 'consistent' });
+
+  await Promise.all(others.map(server => server.kill()));
+  await expect(
+    consul.kv.get('k', { signal, consistency: 'consistent', deadlineMs: 3000 }),
+  ).rejects.toMatchObject({ reason: 'ConsulUnreachable' });
+
+  await expect(blocked).resolves.toMatchObject({ index });
+  expect(consul.health.reachable).toBe(false);
+  await Promise.all(others.map(server => server.start()));
+});
+
 test('with a server gone, the others serve and hold on to the session of a virtual node', async () => {
   const leader = await sandbox.leader();
   const rest = sandbox.servers.filter(server => server !== leader);

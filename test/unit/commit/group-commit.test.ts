@@ -101,6 +101,16 @@ describe('a unit goes', () => {
     expect(reports).toEqual([{ result: 'applied', operations: 3, units: 3 }]);
   });
 
+  test('at once when it is urgent, with those that wait, whoever may come', async () => {
+    others = 2;
+    const waiting = submit(create('a'));
+    await settled();
+    expect(sent()).toEqual([]);
+    const urgent = commits.submit({ ...aUnit(create('b')), isUrgent: true }, tenure);
+    expect(await ends([waiting, urgent])).toEqual(['applied', 'applied']);
+    expect(sent()).toEqual([['a', 'b']]);
+  });
+
   test('when the last of the others ends without handing anything in', async () => {
     others = 1;
     const submitted = submit(create('a'));

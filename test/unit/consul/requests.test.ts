@@ -411,4 +411,16 @@ describe('health', () => {
     expect(flips).toHaveLength(5);
     expect(client.health.reachable).toBe(false);
   });
+
+  test('is not proven by the end of a query that was blocked: it was begun before', async () => {
+    await using server = await FakeServer.start(answer(500, 'No cluster leader'));
+    await using client = aConsulClient([server.address]);
+    await client.kv.get('k', { signal }).catch(() => {});
+    server.respondWith(HEALTHY);
+
+    await client.kv.get('k', { signal, block: { index: 7, waitSeconds: 1 } });
+    expect(client.health.reachable).toBe(false);
+    await client.kv.get('k', { signal, block: { index: 0, waitSeconds: 1 } });
+    expect(client.health.reachable).toBe(true);
+  });
 });
