@@ -4,8 +4,11 @@ import { pause } from '../core/pause.ts';
 import type { InstallLease, LeaseObject } from './install-lease.ts';
 
 const LOOK_MS = 5_000;
-/** Who led last has gone with Consul if it has not said anything for so long. Seen by the own clock, as client-go does. */
-const SILENT_MS = 15_000;
+/**
+ * Who led last has gone with Consul if it has not said anything for so long. Seen by the own clock, as client-go does;
+ * longer than one replica may take to see the outage after another.
+ */
+const SILENT_MS = 25_000;
 
 export interface OutageReporterOptions {
   readonly lease: InstallLease;

@@ -118,7 +118,7 @@ describe('kubectl', () => {
     const everywhere = await kubectl('get', 'consul', '-A', '--no-headers');
     expect(everywhere.split('\n').map(line => line.split(/ +/).slice(0, 2))).toContainEqual([
       world.namespace,
-      'fine',
+      'consulkv.proconsul.dev/fine',
     ]);
   });
 

@@ -47,11 +47,7 @@ test('what is looked at because the operator starts gives way to what a user doe
     kind: 'hold',
   });
 
-  const sources = world.toKube.when(({ path }) => path.endsWith('/configmaps'), { kind: 'hold' });
   const operator = await world.spawnOperator();
-  await becomesWaiting(operator, { '-100': NAMES.length });
-  // The first list of what they read is no news to them either.
-  sources.release();
   const startUp = { '-100': WAITING };
   await becomesWaiting(operator, startUp);
   await kvs.declare('urgent', { key: world.key('many/urgent'), value: 'x' });
