@@ -6,6 +6,8 @@ export type ElectionNews =
   | { readonly what: State['kind']; readonly session?: SessionId; readonly fencingToken?: bigint }
   | { readonly what: 'ended'; readonly session: SessionId; readonly why: string }
   | { readonly what: 'clearing'; readonly session: SessionId }
+  /** The index of the lock went back: Consul was restored or rebuilt. */
+  | { readonly what: 'reset' }
   | { readonly what: 'failing'; readonly operation: Operation; readonly error: unknown }
   | { readonly what: 'recovered'; readonly operation: Operation };
 

@@ -112,6 +112,7 @@ export class Requests {
     });
     for await (const { value, reset } of events) {
       news.succeeded('watch');
+      if (reset) news.tell({ what: 'reset' });
       take({ kind: 'seen', sight: sightings.take(value), reset });
     }
   }

@@ -243,9 +243,13 @@ export class KeyWatcher {
    * index that the new history may not reach for long.
    */
   async #checkHistory(prefix: string): Promise<void> {
-    const lookedAt = this.#tree.find(prefix)?.index ?? 0;
+    const folder = this.#tree.find(prefix);
+    if (folder === undefined) return;
+    // Own writes count: the watch may have been about to ask for them when Consul lost them.
+    let known = folder.index;
+    for (const key of keysBeneath(folder)) known = Math.max(known, this.#options.mirror.seen(key)?.index ?? 0);
     const index = await this.#indexBeneath(prefix, this.#options.signal, 'consistent');
-    if (index < lookedAt) await this.#options.onIndexFell();
+    if (index < known) await this.#options.onIndexFell();
   }
 
   #say(what: string): (error: unknown) => void {

@@ -235,7 +235,10 @@ export function startOperator(options: OperatorOptions): Operator {
         install: { cluster: await clusterUid(), namespace, release: config.install.release },
         instance,
         identity,
-        onNews: news => trouble.heard(news),
+        onNews: news => {
+          trouble.heard(news);
+          if (news.what === 'reset') void knowledge.indexFell();
+        },
         progress: () => {
           if (workforce.longestRunningMs > NO_PROGRESS_MS) return 'a reconcile does not end';
           return contact.lostForMs > KUBE_LOST_MS ? 'the API server is out of reach' : undefined;

@@ -114,6 +114,9 @@ function tell(logger: Logger, news: ElectionNews): void {
     case 'clearing':
       logger.info({ sessionId: news.session }, 'the last leader is dead: taking the lock from it');
       return;
+    case 'reset':
+      logger.debug({}, "the index of the leader's lock went back");
+      return;
     case 'watching':
     case 'ended':
     case 'leading':

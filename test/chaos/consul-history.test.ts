@@ -3,6 +3,7 @@ import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
+import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { Operator } from '../support/operator.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
@@ -81,6 +82,22 @@ describe('a Consul that keeps its data', () => {
     expect(statusWrites).toHaveLength(1); // that of the look just asked for
   });
 
+  test('is set back between two queries: a write that is lost is made again', async () => {
+    await kvs.declareReady('untouched', { key: world.key('untouched'), value: 'declared' });
+    await setBackUnseen(pollPaths(), () =>
+      kvs.declareReady('added', { key: world.key('added'), value: 'new' }),
+    );
+    await world.becomesStored('', { untouched: 'declared', added: 'new', stranger: '' });
+    for (const name of ['untouched', 'added']) await kvs.ready(name);
+  });
+
+  /** A deletion leaves no index to miss: only the query for the lock, which was blocked, can tell. */
+  test('is set back between two queries: a deletion that is lost is made again', async () => {
+    await kvs.declareReady('deleted', { key: world.key('deleted'), value: 'declared' });
+    await setBackUnseen(pollPaths().slice(0, 2), () => kvs.remove('deleted'));
+    await world.becomesStored('', { stranger: '' });
+  });
+
   /** Made by a snapshot of before: it holds the same keys, and no tombstones of those deleted since. */
   test('collects its tombstones: indexes go back, and nothing is forgotten or written', async () => {
     for (const name of ['one', 'two']) {
@@ -153,6 +170,27 @@ describe('a Consul in memory', () => {
     expect(await world.stored()).toEqual({});
   });
 });
+
+/** The paths of the blocking queries for what is declared, for owner records and for the leader's lock. */
+const pollPaths = () =>
+  [world.namespace, 'proconsul', `proconsul%2F${world.namespace}%2Fleader`].map(prefix => `/v1/kv/${prefix}`);
+
+const isPollOf = (paths: readonly string[]) => (request: RecordedRequest) =>
+  request.query.has('index') && paths.includes(request.path);
+
+/** Takes back a change while none of these queries is blocked: the next ones wait for an index that is yet to come. */
+async function setBackUnseen(paths: readonly string[], change: () => Promise<unknown>): Promise<void> {
+  for (const prefix of [world.namespace, 'proconsul']) await isWaitedFor(prefix, await indexBelow(prefix));
+  const polls = world.toConsul.when(isPollOf(paths), { kind: 'hold' });
+  for (const key of [world.key('stranger'), 'proconsul/stranger']) await world.consul.kvPut(key, '');
+  const isHeld = (path: string) => polls.hits.some(hit => hit.path === path);
+  await eventually(() => paths.every(isHeld), { what: 'every query waits to be passed on' });
+  const snapshot = await takeSnapshot(own.address);
+  await change();
+  await restore(own.address, snapshot);
+  polls.remove();
+  polls.release();
+}
 
 async function takeSnapshot(address: string): Promise<ArrayBuffer> {
   return (await fetch(`${address}/v1/snapshot`)).arrayBuffer();

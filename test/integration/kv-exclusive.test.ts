@@ -33,7 +33,8 @@ async function putUnaddressable(key: string): Promise<void> {
 async function untilItWaits(): Promise<void> {
   const isWaiting = async (): Promise<boolean> => {
     const polls = world.toConsul.requests.filter(
-      ({ finished, query, path }) => !finished && query.has('index') && path.includes(world.namespace),
+      ({ finished, query, path }) =>
+        !finished && query.has('index') && path.startsWith(`/v1/kv/${world.namespace}`),
     );
     const now = await Promise.all(
       polls.map(({ path }) => world.consul.request('GET', `${path}?keys&separator=/`)),
