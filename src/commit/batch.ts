@@ -16,7 +16,7 @@ export interface Pending {
   readonly unit: WriteUnit;
   readonly fragments: readonly string[];
   /** What proves the tenure, first in the transaction. */
-  readonly fence: string | undefined;
+  readonly fence: string;
   readonly tenure: Tenure;
   readonly context: Context;
   readonly sinceMs: number;
@@ -25,8 +25,7 @@ export interface Pending {
 }
 
 /** @throws TypeError for a session that is none: the check of an empty one passes while nobody holds the lock. */
-export function fenceFragment({ fence }: Tenure): string | undefined {
-  if (fence === undefined) return undefined;
+export function fenceFragment({ fence }: Tenure): string {
   return encodeOperation({ verb: 'check-session', key: fence.lockKey, session: fence.session });
 }
 
@@ -60,12 +59,11 @@ const USUAL_OPERATIONS = 2;
 /** One tenure, within Consul's limits, and nothing that moves the claims key beside another one that does. */
 export function cut(pending: readonly Pending[], isClaiming: boolean): Cut {
   const { tenure, fence } = pending[0] as Pending;
-  const overhead = fence === undefined ? 0 : 1;
-  let operations = overhead;
-  let bytes = 2 + (fence === undefined ? 0 : Buffer.byteLength(fence) + 1);
+  let operations = 1;
+  let bytes = 2 + Buffer.byteLength(fence) + 1;
   const shared = new Set<string>();
   const taken = (units: number, isClosed: boolean): Cut => {
-    const isSmall = (operations - overhead) * 4 < MAX_TXN_OPERATIONS && bytes * 4 < MAX_TXN_BYTES;
+    const isSmall = operations * 4 < MAX_TXN_OPERATIONS && bytes * 4 < MAX_TXN_BYTES;
     return { units, isClosed, isSmall };
   };
   for (const [position, { unit, fragments, tenure: held }] of pending.entries()) {
@@ -95,7 +93,7 @@ export function layOut(batch: readonly Pending[]): { fragments: string[]; carrie
     carriers.push(carrying);
   };
   const { fence } = batch[0] as Pending;
-  if (fence !== undefined) place(fence, []);
+  place(fence, []);
   for (const pending of batch) {
     for (const [position, fragment] of pending.fragments.entries()) {
       const carrier = { pending, operation: pending.unit.operations[position] as WriteOperation };
@@ -129,7 +127,7 @@ export function answerRefused(
   for (const error of errors) {
     const cause = classifyTxnError(error);
     const concerned = carriers[error.opIndex] ?? [];
-    if (cause === 'lost-fence' && tenure.fence !== undefined) {
+    if (cause === 'lost-fence') {
       tenure.revoke(error.what);
       throw new AbortedError(`the lead was lost: ${error.what}`);
     }

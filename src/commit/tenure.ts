@@ -15,8 +15,7 @@ export interface Fence {
 export interface Tenure {
   /** Grows with every tenure of this install, also over a rebuilt Consul. Written into owner records. */
   readonly epoch: number;
-  /** Undefined only where a single process leads by construction, without an election. */
-  readonly fence: Fence | undefined;
+  readonly fence: Fence;
   /** Aborts when the tenure ends, and with it whatever is in flight. */
   readonly signal: AbortSignal;
   /** @throws AbortedError when the tenure is over or its lease has no margin left. */

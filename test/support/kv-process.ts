@@ -1,7 +1,7 @@
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { FINALIZER } from '../../src/api/v1alpha1/common.ts';
 import { GroupCommit, type TransactionReport } from '../../src/commit/group-commit.ts';
-import { createSoleTenure } from '../../src/commit/sole-tenure.ts';
+import { createSoleTenure } from './sole-tenure.ts';
 import type { Tenure } from '../../src/commit/tenure.ts';
 import { WriteGate } from '../../src/commit/write-gate.ts';
 import { AbortedError, ConflictError } from '../../src/core/errors.ts';
@@ -212,7 +212,7 @@ export class KvProcess {
     const { consul, cluster, installId = 'install-a', dryRun = false } = options;
     const { clock, ledger, mirror, fingerprinter } = this;
     const { signal } = this.#life;
-    const tenure = options.tenure ?? createSoleTenure();
+    const tenure = options.tenure ?? createSoleTenure(consul.store);
     this.commits = new GroupCommit({
       txn: consul.txn,
       clock,

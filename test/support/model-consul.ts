@@ -8,6 +8,7 @@ import { createTxnWrites, type TxnWrites } from '../../src/consul/txn.ts';
 import { createTxnReads, type TxnReads } from '../../src/consul/txn-read.ts';
 import type { CallOptions } from '../../src/consul/types.ts';
 import { AbortedError } from '../../src/core/errors.ts';
+import { LEADER_LOCK } from './sole-tenure.ts';
 import { type ModelAnswer, type ModelEntry, type ModelOperation, ModelStore } from './model-store.ts';
 
 /** A transaction as it reached the model. */
@@ -58,9 +59,10 @@ export class ModelConsul {
     return { kv: this.kv, txn: this.txn } as unknown as ConsulClient;
   }
 
-  /** What stands under a prefix, by key: as text. */
+  /** What stands under a prefix, by key: as text. The lock of a tenure apart. */
   texts(prefix = ''): Record<string, string> {
-    return Object.fromEntries(this.store.under(prefix).map(({ key, value }) => [key, value.toString()]));
+    const entries = this.store.under(prefix).filter(({ key }) => key !== LEADER_LOCK);
+    return Object.fromEntries(entries.map(({ key, value }) => [key, value.toString()]));
   }
 
   async #answer<T>(request: ConsulRequest<T>, options: CallOptions): Promise<ConsulReply> {

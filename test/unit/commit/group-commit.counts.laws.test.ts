@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { GroupCommit } from '../../../src/commit/group-commit.ts';
 import type { WriteOperation } from '../../../src/commit/operations.ts';
-import { createSoleTenure } from '../../../src/commit/sole-tenure.ts';
+import { createSoleTenure } from '../../support/sole-tenure.ts';
 import type { ModifyIndex } from '../../../src/consul/types.ts';
 import { FakeClock, settled } from '../../support/fake-clock.ts';
 import { ModelConsul } from '../../support/model-consul.ts';
@@ -14,7 +14,7 @@ class Resources {
   readonly clock = new FakeClock();
   readonly consul = new ModelConsul();
   readonly waitedMs: number[] = [];
-  readonly #tenure = createSoleTenure();
+  readonly #tenure = createSoleTenure(this.consul.store);
   readonly #commits: GroupCommit;
   #made = 0;
 

@@ -7,7 +7,7 @@ import {
   type WriteOperation,
   type WriteUnit,
 } from '../../../src/commit/operations.ts';
-import { createSoleTenure } from '../../../src/commit/sole-tenure.ts';
+import { createSoleTenure } from '../../support/sole-tenure.ts';
 import type { Tenure } from '../../../src/commit/tenure.ts';
 import { consulError } from '../../../src/consul/errors.ts';
 import type { ModifyIndex } from '../../../src/consul/types.ts';
@@ -31,7 +31,7 @@ beforeEach(() => {
   clock = new FakeClock();
   reports = [];
   others = 0;
-  tenure = createSoleTenure();
+  tenure = createSoleTenure(consul.store);
   commits = new GroupCommit({
     txn: consul.txn,
     clock,
@@ -60,7 +60,11 @@ const aUnit = (...operations: readonly WriteOperation[]): WriteUnit => ({
   operations,
 });
 const submit = (...operations: readonly WriteOperation[]) => commits.submit(aUnit(...operations), tenure);
-const sent = () => consul.transactions.map(({ operations }) => operations.map(({ Key }) => Key));
+/** The keys of each transaction, its fence apart. */
+const sent = () =>
+  consul.transactions.map(({ operations }) =>
+    operations.filter(({ Verb }) => Verb !== 'check-session').map(({ Key }) => Key),
+  );
 const kindOf = (outcome: UnitOutcome) => outcome.kind;
 
 /** What became of each: a kind of outcome, or the name of an error's class and its code. */
@@ -98,7 +102,7 @@ describe('a unit goes', () => {
     });
     expect(await ends(submitted)).toEqual(['applied', 'applied', 'applied']);
     expect(sent()).toEqual([['a', 'b', 'c']]);
-    expect(reports).toEqual([{ result: 'applied', operations: 3, units: 3 }]);
+    expect(reports).toEqual([{ result: 'applied', operations: 4, units: 3 }]);
   });
 
   test('at once when it is urgent, with those that wait, whoever may come', async () => {
@@ -194,23 +198,20 @@ describe('a unit goes', () => {
     expect(sent()).toEqual([['a', 'b']]);
   });
 
-  test('when 128 operations are full, without waiting for one more', async () => {
+  test('when 128 operations are full, the fence among them: the one too many waits', async () => {
     others = 1;
     const submitted = Array.from({ length: 64 }, (_, n) => submit(create(`a${n}`), create(`b${n}`)));
-    await Promise.all(submitted);
-    expect(sent().map(({ length }) => length)).toEqual([128]);
-  });
-
-  test('when 128 operations are full, the fence among them', async () => {
-    others = 1;
-    const fenced = aTenure();
-    consul.store.acquire(LOCK, SESSION);
-    const pair = (n: number) => aUnit(create(`a${n}`), create(`b${n}`));
-    const submitted = Array.from({ length: 64 }, (_, n) => commits.submit(pair(n), fenced));
     await settled();
     expect(consul.transactions.map(({ operations }) => operations.length)).toEqual([127]);
     clock.advance(250);
     expect(new Set(await ends(submitted))).toEqual(new Set(['applied']));
+  });
+
+  test('when not one more unit would fit, without waiting for it', async () => {
+    others = 1;
+    const submitted = Array.from({ length: 63 }, (_, n) => submit(create(`a${n}`), create(`b${n}`)));
+    await Promise.all(submitted);
+    expect(sent().map(({ length }) => length)).toEqual([126]);
   });
 
   test('when 500,000 bytes are full', async () => {
@@ -253,7 +254,7 @@ describe('a unit goes', () => {
     expect(underWay).toBe(4);
     letGo();
     await Promise.all(submitted);
-    expect(sent().map(({ length }) => length)).toEqual([2, 128, 128, 128, 128, 128, 126]);
+    expect(sent().map(({ length }) => length)).toEqual([2, 126, 126, 126, 126, 126, 126, 10]);
   });
 
   test('at once when a newer tenure has begun: nobody joins an older one', async () => {
@@ -262,7 +263,7 @@ describe('a unit goes', () => {
     const old = commits.submit(aUnit(create('a')), aTenure(1));
     const young = commits.submit(aUnit(create('b')), aTenure(2));
     await old;
-    expect(sent()).toEqual([[LOCK, 'a']]);
+    expect(sent()).toEqual([['a']]);
     clock.advance(250);
     await young;
   });
@@ -287,11 +288,7 @@ describe('a unit goes', () => {
     const submitted = tenures.map((held, n) => commits.submit(aUnit(create(`k${n}`)), held));
     clock.advance(250);
     await Promise.all(submitted);
-    expect(sent()).toEqual([
-      [LOCK, 'k0'],
-      [LOCK, 'k1'],
-      [LOCK, 'k2'],
-    ]);
+    expect(sent()).toEqual([['k0'], ['k1'], ['k2']]);
   });
 });
 
@@ -442,7 +439,7 @@ describe('a failure', () => {
     clock.advance(250);
     expect(await ends(submitted)).toEqual(['RetryableError CONSUL_TIMEOUT', 'RetryableError CONSUL_TIMEOUT']);
     await expect(submitted[0]).rejects.toMatchObject({ outcomeUnknown: true });
-    expect(reports).toEqual([{ result: 'failed', operations: 2, units: 2 }]);
+    expect(reports).toEqual([{ result: 'failed', operations: 3, units: 2 }]);
   });
 
   test.each(['CONSUL_TOO_LARGE', 'CONSUL_BAD_REQUEST'] as const)(

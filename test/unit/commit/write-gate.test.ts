@@ -2,7 +2,7 @@ import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { GroupCommit } from '../../../src/commit/group-commit.ts';
 import { CLAIMS_KEY, type WriteOperation, type WriteUnit } from '../../../src/commit/operations.ts';
-import { createSoleTenure } from '../../../src/commit/sole-tenure.ts';
+import { createSoleTenure } from '../../support/sole-tenure.ts';
 import type { Tenure } from '../../../src/commit/tenure.ts';
 import { type Tenancy, WriteGate } from '../../../src/commit/write-gate.ts';
 import { NOT_THERE } from '../../../src/consul/types.ts';
@@ -24,7 +24,7 @@ interface GateOptions {
 
 function aGate(options: GateOptions = {}): WriteGate {
   const { dryRun = false, tenancy } = options;
-  const tenure = 'tenure' in options ? options.tenure : createSoleTenure();
+  const tenure = 'tenure' in options ? options.tenure : createSoleTenure(consul.store);
   const commits = new GroupCommit({
     txn: consul.txn,
     clock: new FakeClock(),

@@ -15,7 +15,7 @@ describe('a resource', () => {
     const ref = world.cluster.apply('one', { key: 'a/b', value: 'x' });
     const begun = world.consul.transactions.length;
     expect(await operator.turn(ref)).toEqual({ kind: 'done' });
-    expect(verbsOf(begun)).toEqual([['cas', 'cas']]);
+    expect(verbsOf(begun)).toEqual([['check-session', 'cas', 'cas']]);
     expect(world.cluster.condition(ref)).toBe('True Applied: 1 key in Consul equals the spec');
     const [writes, statuses] = [world.consul.transactions.length, world.cluster.statusWrites];
     await operator.turn(ref);
