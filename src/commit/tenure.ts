@@ -9,7 +9,7 @@ export interface Fence {
 /**
  * The time during which this process may write. Losing the lead ends it for good; leading again is a new tenure.
  *
- * Rules F1, F4 and F9 of the fencing design: one session a tenure, its check first in every transaction, and a
+ * Rules F1, F4 and F9 (docs/guarantees.md): one session a tenure, its check first in every transaction, and a
  * look at the remaining lease before each send.
  */
 export interface Tenure {

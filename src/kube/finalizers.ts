@@ -40,7 +40,7 @@ export async function addFinalizer<T extends KubeObject>(
 
 /**
  * Takes our finalizer off and leaves those of others; `unchanged` when it is not there, `gone` when the object is
- * not. Only for after a consistent read has shown that nothing is left in Consul (reliability.md F8).
+ * not. Only for after a consistent read has shown that nothing is left in Consul (rule F8).
  *
  * @throws ConflictError when the object changed since it was read; otherwise as `KubeClient.request`.
  */

@@ -26,7 +26,7 @@ export type WriteResult<T extends KubeObject> =
 /**
  * Makes the status of an object what it should be: one JSON merge patch on `/status`, or nothing when it is so
  * already. The object's resourceVersion goes along, so that a status decided on an older state never overwrites a
- * newer one (reliability.md F8).
+ * newer one (rule F8).
  *
  * @throws ConflictError when the object changed since it was read; otherwise as `KubeClient.request`.
  */

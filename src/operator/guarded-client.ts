@@ -2,7 +2,7 @@ import type { KubeClient, KubeRequest } from '../kube/index.ts';
 
 /**
  * The same client, for writes in the name of the lead: each is preceded, at the last moment before it is sent, by a
- * look whether this process still may (reliability.md F9).
+ * look whether this process still may (rule F9).
  */
 export function guardedClient(client: KubeClient, assertMayWrite: () => void): KubeClient {
   const guard = (request: KubeRequest): KubeRequest =>

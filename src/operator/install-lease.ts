@@ -49,7 +49,7 @@ const ROUNDS = 5;
 /**
  * The install's Lease in Kubernetes. It elects nobody: the lock in Consul does. It counts the tenures
  * (`leaseTransitions` is the epoch), which so outlive Consul, and it names who led last, who alone tells of an outage
- * of Consul while nobody can lead (reliability.md F2).
+ * of Consul while nobody can lead (rule F2).
  */
 export class InstallLease {
   readonly #options: InstallLeaseOptions;

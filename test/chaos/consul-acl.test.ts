@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
-/** Torture rows 26 and 27: what a token may not do, and tokens that change while the operator runs. */
+/** Rows 26 and 27: what a token may not do, and tokens that change while the operator runs. */
 
 interface Token {
   readonly accessor: string;

@@ -8,7 +8,7 @@ import type { Operator } from '../support/operator.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
-/** Torture rows 6, 18 and 19: the same address, another past. */
+/** Rows 6, 18 and 19: the same address, another past. */
 
 type OwnConsul = Consul & { close(): Promise<void> };
 

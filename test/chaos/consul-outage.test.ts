@@ -10,7 +10,7 @@ import {
 } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
-/** Torture rows 6, 7 and 10 on one server: Consul that is not there, not yet there, or hardly there. */
+/** Rows 6, 7 and 10 on one server: Consul that is not there, not yet there, or hardly there. */
 
 const UNREACHABLE = { ready: 'Unknown', reason: 'ConsulUnreachable', reconciling: true } as const;
 const RESOURCES = 60;

@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => rm(compileCache, { recursive: true, force: true }));
 
 /**
- * Promise P3, torture row 1: killed at any write, and started again, the operator ends where it would have ended.
+ * Promise P3, row 1: killed at any write, and started again, the operator ends where it would have ended.
  * The single key dies at every point; elsewhere two suffice, before and after the commit: what a process leaves in
  * the servers is the same, whatever it knew.
  */

@@ -6,7 +6,7 @@ import type { Operator } from '../support/operator.ts';
 import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
 import { unique, World } from '../support/world.ts';
 
-/** Torture rows 9, 12, 13 and 15, the API server's side of them. */
+/** Rows 9, 12, 13 and 15, the API server's side of them. */
 
 const TIMES = 3;
 

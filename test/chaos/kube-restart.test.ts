@@ -20,7 +20,7 @@ afterAll(async () => {
   await sandbox.close();
 });
 
-/** Torture row 17. */
+/** Row 17. */
 test.for(['apiServer', 'etcd'] as const)(
   '%s is restarted: nothing is written for it, and the next change arrives',
   async server => {

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => world.close());
 
-/** Torture row 12: no FIN, no reset, no byte. This test has to wait as long as the operator does. */
+/** Row 12: no FIN, no reset, no byte. This test has to wait as long as the operator does. */
 test('the API server goes silent: watches are given up and opened anew', { timeout: 180_000 }, async () => {
   const operator = await world.startOperator();
   await kvs.declareReady('kept', { key: world.key('kept'), value: 'before' });

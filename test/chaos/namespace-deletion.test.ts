@@ -15,7 +15,7 @@ beforeAll(async () => {
 
 afterAll(() => world.close());
 
-/** Torture row 29. */
+/** Row 29. */
 test('a namespace is deleted while Consul is away: that is said, and it goes when Consul is back', async () => {
   const names = Array.from({ length: RESOURCES }, (_, at) => `kv-${at}`);
   await Promise.all(names.map(name => kvs.declare(name, { key: world.key(name), value: 'declared' })));

@@ -4,7 +4,7 @@ import { OtlpReceiver, type ReceivedSpan, type ReceiverMode } from '../support/o
 import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
-/** Torture row 33, and what the collector gets to see when it is well. */
+/** Row 33, and what the collector gets to see when it is well. */
 
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c';
 const SPAN_ID = 'b7ad6b7169203331';

@@ -5,7 +5,7 @@ import type { Operator } from '../support/operator.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
-/** Promise P4 and torture rows 14 and 15: resources that vanish while nobody looks. */
+/** Promise P4 and rows 14 and 15: resources that vanish while nobody looks. */
 
 const RESOURCES = 30;
 const LEASE = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' };

@@ -6,7 +6,7 @@ import { createRunningWorld } from '../support/running-world.ts';
 import { isKubernetesWrite, isWritingTransaction } from '../support/traffic.ts';
 import type { World } from '../support/world.ts';
 
-/** Torture row 28: others who want what is ours. */
+/** Row 28: others who want what is ours. */
 
 const EDITS = 250;
 const EDIT_EVERY_MS = 20;

@@ -7,7 +7,7 @@ import { createRunningWorld } from '../support/running-world.ts';
 import { isConsulWrite, isEventWrite, isWritingTransaction } from '../support/traffic.ts';
 import type { World } from '../support/world.ts';
 
-/** Torture row 25. */
+/** Row 25. */
 
 let world: World;
 let kvs: ConsulKvs;
