@@ -54,7 +54,9 @@ async function applyEverything(client: KubeClient): Promise<ReadonlySet<string>>
   for (const sample of samples) await apply(client, sample, signal);
   const kinds = new Set(crds.map(({ spec }) => (spec as { names: { kind: string } }).names.kind));
   return new Set(
-    samples.filter(({ kind = '' }) => kinds.has(kind)).map(({ metadata }) => `default/${metadata.name}`),
+    samples
+      .filter(({ kind = '' }) => kinds.has(kind))
+      .map(({ kind = '', metadata }) => titleOf({ kind, name: `default/${metadata.name}` })),
   );
 }
 
@@ -62,7 +64,7 @@ async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>):
   const deadline = performance.now() + Number(timeout) * 1000;
   for (;;) {
     const rows = (await listResources(client, stop.signal)).map(rowOf);
-    const late = rows.filter(({ name, ready }) => samples.has(name) && ready !== 'True');
+    const late = rows.filter(row => samples.has(titleOf(row)) && row.ready !== 'True');
     if (rows.length >= samples.size && late.length === 0) {
       say(renderTable(rows));
       return;
@@ -72,8 +74,12 @@ async function showUntilReady(client: KubeClient, samples: ReadonlySet<string>):
   }
 }
 
+function titleOf({ kind, name }: Pick<Row, 'kind' | 'name'>): string {
+  return `${kind} ${name}`;
+}
+
 function explain(late: readonly Row[]): string {
-  return late.map(({ name, reason, message }) => `  ${name}: ${reason} ${message}`).join('\n');
+  return late.map(row => `  ${titleOf(row)}: ${row.reason} ${row.message}`).join('\n');
 }
 
 async function showUntilStopped(client: KubeClient, sandbox: Sandbox): Promise<void> {

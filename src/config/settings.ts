@@ -83,7 +83,7 @@ export const environment = z.object({
   PROCONSUL_LEASE_TTL: seconds({ least: 10, most: 300 })
     .prefault('20s')
     .describe(
-      'Life of the session with which a replica leads. It stops a margin before this has passed without a renewal, and Consul gives the lead away after twice that and the lock-delay.',
+      'Life of the session with which a replica leads. It stops a margin before this has passed without a renewal, and Consul gives the lead away after twice that and the lock-delay. After a crash another replica leads a moment later.',
     ),
   PROCONSUL_LEASE_LOCK_DELAY: seconds({ least: 5, most: 60 })
     .prefault('10s')

@@ -7,6 +7,8 @@ import type { CallOptions } from './types.ts';
 export interface AgentSelf {
   readonly version: string;
   readonly datacenter: string;
+  /** Where config entries are written; `datacenter` itself unless several are federated. */
+  readonly primaryDatacenter: string;
   readonly nodeName: string;
   readonly server: boolean;
 }
@@ -32,6 +34,7 @@ export function createAgent(send: SendRequest): AgentReads {
       return {
         version: Config.Version,
         datacenter: Config.Datacenter,
+        primaryDatacenter: Config.PrimaryDatacenter || Config.Datacenter,
         nodeName: Config.NodeName,
         server: Config.Server,
       };
@@ -46,6 +49,7 @@ const SELF = z.object({
   Config: z.object({
     Version: z.string(),
     Datacenter: z.string(),
+    PrimaryDatacenter: z.string().optional(),
     NodeName: z.string(),
     Server: z.boolean(),
   }),

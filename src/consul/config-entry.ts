@@ -22,10 +22,19 @@ export interface ConfigEntryId {
   readonly name: string;
 }
 
-/** https://developer.hashicorp.com/consul/api-docs/config */
+/** The kind that holds all intentions of one destination: its entry's name. */
+export const SERVICE_INTENTIONS = 'service-intentions';
+
+export interface ConfigEntryReadOptions extends ReadOptions {
+  /** Another datacenter than the client's: writes go to the primary one, and the others lag behind it. */
+  readonly datacenter?: string | undefined;
+}
+
+/** Names of entries are the same in upper and lower case. https://developer.hashicorp.com/consul/api-docs/config */
 export interface ConfigEntryReads {
-  get(id: ConfigEntryId, options: ReadOptions): Promise<Answer<ConfigEntry | undefined>>;
-  list(kind: string, options: ReadOptions): Promise<Answer<readonly ConfigEntry[]>>;
+  get(id: ConfigEntryId, options: ConfigEntryReadOptions): Promise<Answer<ConfigEntry | undefined>>;
+  /** As a blocking query it wakes only when entries of the kind change, but its index is that of all kinds. */
+  list(kind: string, options: ConfigEntryReadOptions): Promise<Answer<readonly ConfigEntry[]>>;
 }
 
 /** Both always go to the primary datacenter, whatever datacenter is configured, and are replicated from there. */
@@ -46,10 +55,15 @@ export interface ConfigEntryWrites {
 export function createConfigEntries(send: SendRequest): ConfigEntryReads & ConfigEntryWrites {
   return {
     get: async (id, options) =>
-      await sendGet(send, { ...entryPath(id), answers: [200, 404], parse: parseEntry }, options),
+      await sendGet(
+        send,
+        { ...entryPath(id), ...inDatacenter(options), answers: [200, 404], parse: parseEntry },
+        options,
+      ),
     list: async (kind, options) => {
       const path = `/v1/config/${encodeURIComponent(kind)}`;
-      return await sendGet(send, { template: '/v1/config/{kind}', path, parse: parseEntries }, options);
+      const request = { template: '/v1/config/{kind}', path, ...inDatacenter(options), parse: parseEntries };
+      return await sendGet(send, request, options);
     },
     put: async (body, index, options) =>
       await send(
@@ -78,6 +92,10 @@ function entryPath({ kind, name }: ConfigEntryId): { readonly template: string; 
     template: '/v1/config/{kind}/{name}',
     path: `/v1/config/${encodeURIComponent(kind)}/${encodeURIComponent(name)}`,
   };
+}
+
+function inDatacenter({ datacenter }: ConfigEntryReadOptions) {
+  return datacenter === undefined ? {} : { query: { dc: datacenter } };
 }
 
 /** An empty `cas` would write unconditionally. */

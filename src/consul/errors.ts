@@ -106,6 +106,8 @@ export function refusal(
   const words = confidential || status < 400 ? '' : quote(text);
   const problem = `${server(site)} answered ${site.operation} with ${status}${words}`;
   return consulError(code, problem, {
+    // Names what is missing, which the quote may cut off.
+    ...(code === 'CONSUL_DEPENDENCY' && { cause: new Error(text) }),
     outcomeUnknown: site.writes && MAY_HAVE_BEEN_APPLIED.has(code),
     ...retryAfterMs(retryAfter),
   });
@@ -144,7 +146,7 @@ const SERVER_TEXTS: readonly (readonly [RegExp, ConsulErrorCode])[] = [
   [/rate limit/i, 'CONSUL_RATE_LIMITED'],
   [/is incompatible with L7|Referenced JWT Provider/i, 'CONSUL_DEPENDENCY'],
   [
-    /Must provide|[Ii]nvalid|Sources\[|At least one source|Missing check|exceeds|load metadata/,
+    /Must provide|[Ii]nvalid|Sources\[|At least one source|Missing check|exceeds|load metadata|^Name|JWT provider name is/,
     'CONSUL_INVALID',
   ],
 ];

@@ -156,7 +156,7 @@ class Call<T> {
     const { clock, datacenter } = this.#parts;
     const wire = {
       method,
-      path: path + queryString({ ...query, ...blockingQuery(block), dc: datacenter }),
+      path: path + queryString({ ...query, ...blockingQuery(block), dc: query?.['dc'] ?? datacenter }),
       headers: { ...contentType(body), ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       body,
       maxReplyBytes: this.#maxReplyBytes,

@@ -13,6 +13,8 @@ export const OPERATOR_ERROR_CODES = {
   CONSUL_TXN_REFUSED:
     'Consul refused a transaction without naming an operation of it. It is tried again by itself; the log of the server may say more.',
   DRY_RUN: 'PROCONSUL_DRY_RUN is set: the message says what would have been written.',
+  ENTRY_TOO_LARGE:
+    'All intentions of one destination together would be over 512 KiB, which is too much for one write. Split the destination, or shorten permissions and descriptions.',
   INSTALL_ID_UNKNOWN:
     'The uid of the namespace kube-system cannot be read. Grant get on that namespace, or set PROCONSUL_INSTALL_ID.',
   INSTALL_ID_TAKEN:

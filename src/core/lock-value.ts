@@ -19,7 +19,8 @@ export const GO_SEMAPHORE_FLAGS = 0xe0f69a2baa414de0n;
 /** More than this at a key is no lock of ours: written by nobody, read by nobody. */
 export const MAX_LOCK_VALUE_BYTES = 16_384;
 
-const MAX_TEXT_CHARS = 1024;
+/** Of a holder, a uid and a time. */
+export const MAX_LOCK_TEXT_CHARS = 1024;
 
 export interface LockContent {
   /** Who leads, in words for people: a Pod's name, a host and process. */
@@ -54,18 +55,30 @@ export function parseLockValue(bytes: Buffer): LockValue | undefined {
   if (members === undefined) return undefined;
   const { holder, uid, fencingToken, acquiredTime, ...extra } = members;
   if (!isText(holder) || !isText(uid) || !isText(acquiredTime)) return undefined;
-  if (typeof fencingToken !== 'string' || !TOKEN.test(fencingToken)) return undefined;
+  const token = parseToken(fencingToken);
+  if (token === undefined) return undefined;
   return {
     holder,
     uid,
-    fencingToken: BigInt(fencingToken),
+    fencingToken: token,
     acquiredTime,
     ...(Object.keys(extra).length > 0 && { extra }),
   };
 }
 
-/** Fits 64 bits, as the Raft indexes that tokens start from. */
-const TOKEN = /^(?:0|[1-9]\d{0,18})$/;
+/**
+ * What guarded systems can keep as a signed integer of 64 bits. Tokens start from Raft indexes and grow by one a tenure:
+ * nothing but a hand that wrote one at the key comes near to it.
+ */
+const MAX_TOKEN = 2n ** 63n - 1n;
+
+const DIGITS = /^(?:0|[1-9]\d{0,18})$/;
+
+function parseToken(text: unknown): bigint | undefined {
+  if (typeof text !== 'string' || !DIGITS.test(text)) return undefined;
+  const token = BigInt(text);
+  return token <= MAX_TOKEN ? token : undefined;
+}
 
 /**
  * What a key is used for, in words for the user, if that is anything but a lock of ours; undefined when we may lock it.
@@ -90,10 +103,11 @@ export function foreignUse({
 /**
  * The token of the next tenure: above all that were seen, and not below `index`, Consul's own at the reading that the
  * lock will be conditional on. So it grows over deleted keys, restored and rebuilt Consuls, as far as any of the
- * earlier tokens can still be read somewhere.
+ * earlier tokens can still be read somewhere. One that has no successor was no tenure's, and does not count: it would
+ * close the lock for ever.
  */
 export function nextFencingToken(seen: readonly bigint[], index: number): bigint {
-  const least = seen.map(token => token + 1n);
+  const least = seen.filter(token => token < MAX_TOKEN).map(token => token + 1n);
   return [BigInt(index), ...least].reduce((one, other) => (one > other ? one : other), 1n);
 }
 
@@ -108,12 +122,12 @@ function parsedObject(text: string): Record<string, unknown> | undefined {
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT_CHARS;
+  return typeof value === 'string' && value !== '' && value.length <= MAX_LOCK_TEXT_CHARS;
 }
 
 function problemOf({ holder, uid, acquiredTime }: Omit<LockValue, 'extra' | 'fencingToken'>): string {
   const wrong = Object.entries({ holder, uid, acquiredTime }).find(([, text]) => !isText(text));
   return wrong === undefined
-    ? `over ${MAX_LOCK_VALUE_BYTES} bytes, or a token that is not of 1 to 19 digits`
-    : `its ${wrong[0]} has to be a text of 1 to ${MAX_TEXT_CHARS} characters`;
+    ? `over ${MAX_LOCK_VALUE_BYTES} bytes, or a token that is not within 0 to ${MAX_TOKEN}`
+    : `its ${wrong[0]} has to be a text of 1 to ${MAX_LOCK_TEXT_CHARS} characters`;
 }

@@ -28,7 +28,7 @@ export interface CandidateOptions {
   readonly timing: LeaseTiming;
   readonly clock: Clock;
   readonly random: Random;
-  /** Ends everything: a tenure under way at once, and its session too if Consul answers. */
+  /** Ends everything: a tenure under way at once, and its session too if Consul answers the first attempt. */
   readonly signal: AbortSignal;
   /** What is written at the key when the lock is taken. */
   readonly value: () => LockContent;
@@ -53,8 +53,9 @@ export interface Candidate {
   /**
    * Resolves when this candidate leads. To be called again when that tenure has ended.
    *
-   * @throws AbortedError when `signal`, or that of the options, aborts.
-   * @throws TerminalError `LOCK_CONFLICT` when the key is used for something else; and what `judge` returns.
+   * @throws AbortedError when `signal`, or that of the options, aborts; and after `resign`.
+   * @throws TerminalError `LOCK_CONFLICT` when the key is used for something else; what `judge` returns; and what makes
+   * every further attempt as vain, as a name that Consul refuses.
    */
   campaign(signal?: AbortSignal): Promise<Leadership>;
   /**
@@ -71,7 +72,9 @@ export function createCandidate(options: CandidateOptions): Candidate {
 }
 
 const RETRY: BackoffRange = { baseMs: 500, capMs: 10_000 };
+/** While a lock-delay is likely to last, for that of the last holder may be shorter than ours; and when it lasts longer. */
 const LOCK_DELAY_RETRY_MS = 1000;
+const LATE_RETRY_MS = 150;
 
 interface Campaign {
   readonly resolve: (leadership: Leadership) => void;
@@ -93,6 +96,7 @@ class LockCandidate implements Candidate {
   #isStepping = false;
   #campaign: Campaign | undefined;
   #leadership: HeldLock | undefined;
+  #resignations = 0;
   #cancelTime: () => void = () => {};
   #cancelRetry: () => void = () => {};
 
@@ -100,7 +104,7 @@ class LockCandidate implements Candidate {
     this.#options = options;
     this.#leaseClock = new LeaseClock(options.clock);
     this.#news = new NewsDesk(options.onStep);
-    this.#sightings = new Sightings(options.judge);
+    this.#sightings = new Sightings(this.#leaseClock, options.judge);
     this.#requests = new Requests(
       { ...options, leaseClock: this.#leaseClock },
       {
@@ -109,8 +113,6 @@ class LockCandidate implements Candidate {
         take: event => this.#take(event),
       },
     );
-    const stop = (): void => this.#take({ kind: 'stop', why: 'the candidate was stopped' });
-    options.signal.addEventListener('abort', stop, { once: true });
   }
 
   get holder(): LockContent | undefined {
@@ -121,9 +123,10 @@ class LockCandidate implements Candidate {
     const signals = [this.#options.signal, ...(signal === undefined ? [] : [signal])];
     const ended = (): AbortedError =>
       new AbortedError('the campaign was ended', signals.find(one => one.aborted)?.reason);
+    const resignations = this.#resignations;
     // Its own lock would look like one to be taken from its holder, with a lock-delay.
     await this.#requests.left;
-    if (signals.some(one => one.aborted)) throw ended();
+    if (signals.some(one => one.aborted) || this.#resignations > resignations) throw ended();
     if (this.#state.kind !== 'idle') throw new TypeError('this candidate campaigns or leads already');
     const { promise, resolve, reject } = Promise.withResolvers<Leadership>();
     const giveUp = (): void => {
@@ -141,12 +144,15 @@ class LockCandidate implements Candidate {
   }
 
   async resign(signal?: AbortSignal): Promise<void> {
+    this.#resignations += 1;
     this.#take({ kind: 'resign' });
     this.#campaign?.reject(new AbortedError('the candidate resigned'));
-    const { promise: enough, resolve: stop } = Promise.withResolvers<void>();
-    signal?.addEventListener('abort', () => stop(), { once: true });
-    if (signal?.aborted === true) stop();
+    const { promise: enough, resolve } = Promise.withResolvers<void>();
+    const stopWaiting = (): void => resolve();
+    signal?.addEventListener('abort', stopWaiting, { once: true });
+    if (signal?.aborted === true) stopWaiting();
     await Promise.race([this.#requests.left, enough]);
+    signal?.removeEventListener('abort', stopWaiting);
   }
 
   /** What happens while something is worked on, as from a listener of a tenure's signal, waits for its turn. */
@@ -170,8 +176,18 @@ class LockCandidate implements Candidate {
     for (const effect of effects) this.#perform(effect);
     this.#news.stateIs(state);
     this.#requests.watch(state.kind !== 'idle');
+    this.#heedStop(state.kind !== 'idle');
     this.#setTimers();
   }
+
+  /** Only while there is something to stop: the signal may outlive many candidates. */
+  #heedStop(isWanted: boolean): void {
+    const { signal } = this.#options;
+    if (isWanted) signal.addEventListener('abort', this.#stop, { once: true });
+    else signal.removeEventListener('abort', this.#stop);
+  }
+
+  readonly #stop = (): void => this.#take({ kind: 'stop', why: 'the candidate was stopped' });
 
   #perform(effect: Effect): void {
     switch (effect.do) {
@@ -186,8 +202,7 @@ class LockCandidate implements Candidate {
       case 'retry':
         return this.#retryIn(backoffMs(RETRY, effect.failures, this.#options.random));
       case 'await-lock-delay':
-        // Not in step with other candidates.
-        return this.#retryIn(LOCK_DELAY_RETRY_MS * (0.75 + this.#options.random() / 2));
+        return this.#awaitLockDelay(effect.forMs);
       case 'open':
       case 'acquire':
       case 'look':
@@ -223,6 +238,12 @@ class LockCandidate implements Candidate {
     const ms = nextTimeMs(this.#state, { at: this.#leaseClock.read(), timing });
     if (ms === undefined) return;
     this.#cancelTime = clock.after(Math.max(1, ms), () => this.#take({ kind: 'time' }));
+  }
+
+  #awaitLockDelay(forMs: number): void {
+    // Not in step with other candidates.
+    const spread = 0.75 + this.#options.random() / 2;
+    this.#retryIn(forMs > 0 ? Math.min(forMs, LOCK_DELAY_RETRY_MS * spread) : LATE_RETRY_MS * spread);
   }
 
   #retryIn(ms: number): void {

@@ -34,7 +34,7 @@ export interface ConsulElectionOptions {
   /** Default: that of the machine. */
   readonly clock?: Clock;
   readonly random?: Random;
-  /** For logs. */
+  /** For logs. What it throws becomes a warning of the process. */
   readonly onStep?: (news: ElectionNews) => void;
 }
 
@@ -92,7 +92,7 @@ export interface ConsulElection extends AsyncDisposable {
    * @returns what `fn` returns.
    * @throws what `fn` throws; else AbortedError when the lock was lost before `fn` was done, or `signal` ended
    * the wait for it;
-   * TerminalError `LOCK_CONFLICT` when the key is used for something else.
+   * TerminalError `LOCK_CONFLICT` when the key is used for something else, and when nothing comes of waiting.
    */
   withLock<T>(key: string, fn: (held: Held) => Promise<T>, options?: WithLockOptions): Promise<T>;
   /** At most `slots` holders at a time. All programs have to name the same number. */
@@ -101,6 +101,6 @@ export interface ConsulElection extends AsyncDisposable {
   candidate(key: string, options?: LeaseOptions): Candidate;
   /** A session that is renewed until it is closed, for locks that are taken by other means. */
   session(options?: LeaseOptions & { readonly signal?: AbortSignal }): Promise<KeptAliveSession>;
-  /** Ends all tenures; their sessions too, if Consul answers. */
+  /** Ends all tenures and campaigns; their sessions too, if Consul answers within seconds. Else their TTL does. */
   close(): Promise<void>;
 }

@@ -22,6 +22,7 @@ import type { LockContent } from '../core/lock-value.ts';
 import { createConsulClient } from '../consul/client.ts';
 import { type Candidate, type CandidateOptions, createCandidate } from './candidate.ts';
 import { LeaseClock } from './lease-clock.ts';
+import { assertHolder, assertKey } from './library-input.ts';
 import type { Leadership } from './leadership.ts';
 import type {
   ConsulElection,
@@ -50,8 +51,8 @@ const DEFAULT_LOCK_DELAY_SECONDS = 5;
 
 /**
  * Connects when it is first used.
- * @throws TerminalError `CONSUL_SETTINGS` when the options cannot be right. A TTL or lock-delay that is out of bounds is
- * thrown where it is given: TerminalError `LEASE_TIMING`.
+ * @throws TerminalError `CONSUL_SETTINGS` when the options cannot be right. What cannot be right of a lock is thrown where
+ * it is given: TerminalError `KEY_INVALID`, `SETTING_INVALID` for the holder, `LEASE_TIMING` for a TTL or lock-delay.
  */
 export function createConsulElection(options: ConsulElectionOptions): ConsulElection {
   return new Library(options);
@@ -64,6 +65,8 @@ class Library implements ConsulElection {
   readonly #consul: LibraryConsul;
   readonly #disconnect: () => Promise<void>;
   readonly #closing = new AbortController();
+  /** After `closing`, when all has been given back that could be. */
+  readonly #closed = new AbortController();
   readonly #uid = randomUUID();
   /** What is open, as the way to close it. */
   readonly #open = new Map<object, () => Promise<void>>();
@@ -93,6 +96,7 @@ class Library implements ConsulElection {
   }
 
   semaphore(key: string, slots: number): Semaphore {
+    assertKey(key);
     if (!Number.isSafeInteger(slots) || slots < 1) throw new RangeError('a semaphore has one slot at least');
     return {
       withSlot: async (fn, options = {}) => {
@@ -142,6 +146,7 @@ class Library implements ConsulElection {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled([...this.#open.values()].map(close => close()));
+    this.#closed.abort();
     await this.#disconnect();
   }
 
@@ -151,14 +156,14 @@ class Library implements ConsulElection {
 
   #enter(key: string, options: LeaseOptions & Pick<CandidateOptions, 'patient'>): Candidate {
     if (this.#closing.signal.aborted) throw new AbortedError('the library was closed');
+    assertKey(key);
     const lease = this.#lease(options);
     const content: LockContent = { holder: lease.name, uid: this.#uid };
     const { onStep } = this.#options;
     const candidate = createCandidate({
       ...lease,
       lockKey: key,
-      // Of its own: a listener for each at one that lives as long as the library would never go.
-      signal: new AbortController().signal,
+      signal: this.#closed.signal,
       value: () => content,
       ...(options.patient !== undefined && { patient: options.patient }),
       ...(onStep !== undefined && { onStep }),
@@ -177,6 +182,7 @@ class Library implements ConsulElection {
     lockDelaySeconds = DEFAULT_LOCK_DELAY_SECONDS,
     holder = this.#options.holder ?? `${hostname()}/${process.pid}`,
   }: LeaseOptions) {
+    assertHolder(holder);
     return {
       consul: this.#consul,
       node: this.#options.node ?? DEFAULT_NODE,

@@ -10,6 +10,8 @@ import type { LeaseTiming } from './timing.ts';
 export interface Sight {
   readonly lock: SeenLock;
   readonly verdict: Verdict;
+  /** When the lock was first seen as it is. */
+  readonly since: Instant;
 }
 
 /** What became of the last acquisition: `unclear` until a look at the key tells. */
@@ -81,6 +83,8 @@ export type ElectionEvent =
   | { readonly kind: 'session-gone'; readonly session: SessionId }
   | { readonly kind: 'revoked'; readonly session: SessionId; readonly why: string }
   | { readonly kind: 'clear-failed' }
+  /** Every further attempt would end like this one. */
+  | { readonly kind: 'hopeless'; readonly error: Error }
   /** The pause that a `retry` or `await-lock-delay` asked for is over. */
   | { readonly kind: 'retry' }
   | { readonly kind: 'time' };
@@ -105,7 +109,8 @@ export type Effect =
   | { readonly do: 'fail'; readonly error: Error }
   /** After a pause that grows with `failures`. */
   | { readonly do: 'retry'; readonly failures: number }
-  | { readonly do: 'await-lock-delay' };
+  /** `forMs`: how long it goes on if the last holder's was ours. Not positive: longer than expected. */
+  | { readonly do: 'await-lock-delay'; readonly forMs: number };
 
 export interface Step {
   readonly state: State;

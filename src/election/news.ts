@@ -1,3 +1,4 @@
+import { messageOf } from '../core/errors.ts';
 import type { SessionId } from '../consul/types.ts';
 import type { State } from './model.ts';
 
@@ -14,6 +15,8 @@ export type ElectionNews =
 /** What is asked of Consul: `release` and `destroy` give back, `clear` takes from the dead. */
 export type Operation = 'watch' | 'open' | 'acquire' | 'look' | 'renew' | 'clear' | 'release' | 'destroy';
 
+const OF_CAMPAIGNS: readonly Operation[] = ['open', 'acquire', 'clear'];
+
 /** Tells each thing once: a state when it changes, a failure when it begins and when it is over. */
 export class NewsDesk {
   readonly #tell: (news: ElectionNews) => void;
@@ -24,14 +27,21 @@ export class NewsDesk {
     this.#tell = tell ?? (() => {});
   }
 
+  /** What a listener throws is its own affair: a logger that fails must not cost the lead. */
   tell(news: ElectionNews): void {
-    this.#tell(news);
+    try {
+      this.#tell(news);
+    } catch (error) {
+      process.emitWarning(error instanceof Error ? error : messageOf(error));
+    }
   }
 
   stateIs(state: State): void {
     if (state.kind === this.#state) return;
     this.#state = state.kind;
-    this.#tell({
+    // However it was won, what stood in the way of the campaign is over.
+    if (state.kind === 'leading') for (const operation of OF_CAMPAIGNS) this.succeeded(operation);
+    this.tell({
       what: state.kind,
       ...('kept' in state && { session: state.kept.id }),
       ...(state.kind === 'leading' && { fencingToken: state.fencingToken }),
@@ -41,10 +51,10 @@ export class NewsDesk {
   failed(operation: Operation, error: unknown): void {
     if (this.#failing.has(operation)) return;
     this.#failing.add(operation);
-    this.#tell({ what: 'failing', operation, error });
+    this.tell({ what: 'failing', operation, error });
   }
 
   succeeded(operation: Operation): void {
-    if (this.#failing.delete(operation)) this.#tell({ what: 'recovered', operation });
+    if (this.#failing.delete(operation)) this.tell({ what: 'recovered', operation });
   }
 }

@@ -17,23 +17,17 @@ export interface ProcessIdentity {
 /** What became of a pid in the own namespace: the start time of who has it now. Undefined: it cannot be told. */
 export type PidLookup = (pid: number) => { readonly startTime: string } | 'gone' | undefined;
 
-/** Whether the other process certainly does not run any more. False: it does, or nobody here can tell. */
+/**
+ * Whether the other process certainly does not run any more. False: it does, or nobody here can tell.
+ *
+ * Where its pid can be looked up, that alone decides: a container may run more than one process, as by `kubectl exec`.
+ */
 export function isKnownDead(theirs: ProcessIdentity, mine: ProcessIdentity, lookUp: PidLookup): boolean {
-  if (isSameProcess(theirs, mine)) return false;
-  if (theirs.podUid !== undefined && theirs.podUid === mine.podUid) return true;
-  if (theirs.bootId !== mine.bootId || theirs.pidNamespace !== mine.pidNamespace) return false;
+  if (theirs.bootId !== mine.bootId || theirs.pidNamespace !== mine.pidNamespace)
+    return theirs.podUid !== undefined && theirs.podUid === mine.podUid;
   const found = lookUp(theirs.pid);
   if (found === undefined) return false;
   return found === 'gone' || found.startTime !== theirs.startTime;
-}
-
-function isSameProcess(one: ProcessIdentity, other: ProcessIdentity): boolean {
-  return (
-    one.bootId === other.bootId &&
-    one.pidNamespace === other.pidNamespace &&
-    one.pid === other.pid &&
-    one.startTime === other.startTime
-  );
 }
 
 const MAX_CHARS = 128;

@@ -1,5 +1,5 @@
 import type { BackoffRange } from '../core/backoff.ts';
-import { AbortedError, RetryableError } from '../core/errors.ts';
+import { AbortedError, RetryableError, TerminalError } from '../core/errors.ts';
 import type { LockContent } from '../core/lock-value.ts';
 import { watch } from '../consul/blocking-query.ts';
 import type { SessionId } from '../consul/types.ts';
@@ -57,7 +57,7 @@ export class Requests {
         return this.#ask(
           'open',
           () => this.#open(),
-          () => ({ kind: 'not-opened' }),
+          error => hopeless(error) ?? { kind: 'not-opened' },
         );
       case 'acquire':
         return this.#acquire(request);
@@ -81,7 +81,7 @@ export class Requests {
         const { session, lock } = request;
         this.#parts.news.tell({ what: 'clearing', session });
         const clear = () => this.#operations.clear(lock, session, this.#options.signal);
-        return this.#ask('clear', clear, () => ({ kind: 'clear-failed' }));
+        return this.#ask('clear', clear, error => hopeless(error) ?? { kind: 'clear-failed' });
       }
       case 'release':
         this.#left = this.#leave(request.session);
@@ -108,7 +108,11 @@ export class Requests {
       clock,
       random,
       waitSeconds: Math.min(MAX_WAIT_SECONDS, timing.ttlSeconds * WAIT_OF_TTL),
-      onFailure: error => news.failed('watch', error),
+      onFailure: error => {
+        news.failed('watch', error);
+        const event = hopeless(error);
+        if (event !== undefined) take(event);
+      },
     });
     for await (const { value, reset } of events) {
       news.succeeded('watch');
@@ -151,7 +155,7 @@ export class Requests {
     };
     this.#ask('acquire', acquire, error => {
       const outcomeUnknown = error instanceof RetryableError && error.outcomeUnknown;
-      return { kind: 'acquire-failed', session, outcomeUnknown };
+      return hopeless(error) ?? { kind: 'acquire-failed', session, outcomeUnknown };
     });
   }
 
@@ -202,4 +206,10 @@ export class Requests {
       cancel();
     }
   }
+}
+
+/** A defect, or what Consul refuses for good: nothing comes of asking again. */
+function hopeless(error: unknown): ElectionEvent | undefined {
+  const isFinal = error instanceof TypeError || error instanceof TerminalError;
+  return isFinal ? { kind: 'hopeless', error } : undefined;
 }

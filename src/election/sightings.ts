@@ -1,6 +1,8 @@
 import { messageOf } from '../core/errors.ts';
 import type { LockContent, LockValue } from '../core/lock-value.ts';
 import type { Answer, KvEntry, SessionId } from '../consul/types.ts';
+import type { Instant } from './deadline.ts';
+import type { LeaseClock } from './lease-clock.ts';
 import type { Sight } from './model.ts';
 import { type SeenLock, seenLock, type Verdict } from './seen-lock.ts';
 
@@ -11,13 +13,17 @@ const MAX_PAST = 32;
 
 /** What a candidate remembers of what it saw of its lock. */
 export class Sightings {
+  readonly #leaseClock: Pick<LeaseClock, 'read'>;
   readonly #judge: Judge;
   readonly #past = new Set<SessionId>();
   #present: SessionId | undefined;
   #holder: LockContent | undefined;
   #highestToken = 0n;
+  #index: number | undefined;
+  #since: Instant = 0;
 
-  constructor(judge: Judge = () => 'alive') {
+  constructor(leaseClock: Pick<LeaseClock, 'read'>, judge: Judge = () => 'alive') {
+    this.#leaseClock = leaseClock;
     this.#judge = judge;
   }
 
@@ -43,7 +49,9 @@ export class Sightings {
     this.#holder = lock.session === undefined ? undefined : lock.value;
     const token = lock.foreignUse === undefined ? (lock.value?.fencingToken ?? 0n) : 0n;
     if (token > this.#highestToken) this.#highestToken = token;
-    return { lock, verdict: this.#verdict(lock) };
+    if (lock.index !== this.#index) this.#since = this.#leaseClock.read();
+    this.#index = lock.index;
+    return { lock, verdict: this.#verdict(lock), since: this.#since };
   }
 
   #verdict({ session, entry, value, foreignUse }: SeenLock): Verdict {

@@ -63,6 +63,8 @@ function whileWatching(state: Watching, event: ElectionEvent, context: Context):
       return decide(state, context);
     case 'clear-failed':
       return again(state);
+    case 'hopeless':
+      return giveUp(state, event.error);
     case 'resign':
     case 'stop':
       return stay(IDLE);
@@ -89,7 +91,7 @@ function decide(state: Watching, context: Context): Step {
   if (sight === undefined) return stay(state);
   const { lock, verdict } = sight;
   const error = reasonToGiveUp(sight, context);
-  if (error !== undefined) return stay(IDLE, { do: 'fail', error });
+  if (error !== undefined) return giveUp(state, error);
   if (lock.session === undefined) {
     if (context.stuck !== undefined) return again(state);
     return stay({ kind: 'opening', sight, failures }, { do: 'open' });
@@ -110,6 +112,8 @@ function whileOpening(state: Opening, event: ElectionEvent, context: Context): S
     }
     case 'not-opened':
       return again({ ...state, kind: 'watching' });
+    case 'hopeless':
+      return giveUp(state, event.error);
     case 'resign':
     case 'stop':
       return stay(IDLE);
@@ -152,6 +156,8 @@ function whileCampaigning(state: Campaigning, event: ElectionEvent, context: Con
       return state.asking === 'not' ? ask(state, context) : stay(state);
     case 'session-gone':
       return startOver(state);
+    case 'hopeless':
+      return giveUp(state, event.error);
     case 'resign':
       return stay(IDLE, { do: 'release', session: state.kept.id });
     case 'stop':
@@ -185,7 +191,7 @@ function ask(state: Campaigning, context: Context, { mayAcquire = true } = {}): 
     return lead(state, lock.value.fencingToken, lock.index, context);
   }
   const error = reasonToGiveUp(sight, context);
-  if (error !== undefined) return stay(IDLE, destroy(kept.id), { do: 'fail', error });
+  if (error !== undefined) return giveUp(state, error);
   if (lock.session !== undefined) return standBy(state, context);
   if (context.stuck !== undefined) return startOver(state);
   if (!mayAcquire) return stay(state);
@@ -197,8 +203,8 @@ function afterRefusal(state: Campaigning, why: AcquireRefusal, context: Context)
   switch (why) {
     case 'lock-delay':
       return context.patient
-        ? stay({ ...state, failures: 0 }, { do: 'await-lock-delay' })
-        : stay(IDLE, destroy(state.kept.id), { do: 'fail', error: taken(context) });
+        ? stay({ ...state, failures: 0 }, { do: 'await-lock-delay', forMs: untilOpenMs(state, context) })
+        : giveUp(state, taken(context));
     case 'held':
     case 'moved':
       // Lost to another. What became of the lock either was seen meanwhile, or the watch is about to tell.
@@ -208,6 +214,11 @@ function afterRefusal(state: Campaigning, why: AcquireRefusal, context: Context)
     case 'invalid-session':
       return startOver(state);
   }
+}
+
+/** A lock-delay starts when the session ends, which the watch shows at once. */
+function untilOpenMs({ sight }: Campaigning, { at, timing }: Context): number {
+  return sight.since + timing.lockDelaySeconds * 1000 - at;
 }
 
 function lead(state: Campaigning, fencingToken: bigint, index: number, context: Context): Step {
@@ -252,6 +263,7 @@ function whileLeading(state: Leading, event: ElectionEvent, context: Context): S
     case 'refused':
     case 'acquire-failed':
     case 'clear-failed':
+    case 'hopeless':
     case 'retry':
       return stay(state);
   }
@@ -331,6 +343,11 @@ function standBy({ kept, sight }: Campaigning, context: Context): Step {
 function startOver({ kept, sight, failures }: Campaigning): Step {
   const step = again({ kind: 'watching', sight, failures });
   return { ...step, effects: [destroy(kept.id), ...step.effects] };
+}
+
+function giveUp(state: Watching | Opening | Campaigning, error: Error): Step {
+  const fail: Effect = { do: 'fail', error };
+  return 'kept' in state ? stay(IDLE, destroy(state.kept.id), fail) : stay(IDLE, fail);
 }
 
 function again(state: Watching | Campaigning): Step {

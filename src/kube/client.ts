@@ -19,8 +19,8 @@ export interface KubeRequest {
   /** Milliseconds from the moment the request is sent to the end of its answer; default 30,000. */
   readonly deadlineMs?: number;
   /**
-   * Called synchronously at the last moment before the request is written to the socket, again for each resend. What
-   * it throws is thrown by the call, and nothing is sent: the place for "do I still lead?".
+   * Called synchronously when the connection stands and nothing is written to it yet, again for each resend. When it
+   * throws, so does the call, and nothing is sent: the place for "do I still lead?". Not for streams.
    */
   readonly beforeSend?: () => void;
 }

@@ -101,7 +101,6 @@ class HttpKubeClient implements KubeClient {
         this.#explained(request, deadline, () =>
           this.#authorised(async access => {
             const wire = this.#wire(request, { ...traceHeaders, ...access.headers }, deadline);
-            request.beforeSend?.();
             const reply = await this.#send(this.#connections.plain(access), wire, false);
             answered(reply.status);
             return readJson(

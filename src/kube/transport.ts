@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Pool } from 'undici';
+import { type Dispatcher, Pool } from 'undici';
 
 export interface TlsMaterial {
   readonly ca?: string | Buffer;
@@ -17,6 +17,8 @@ export interface WireRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | undefined;
   readonly signal: AbortSignal;
+  /** See `KubeRequest.beforeSend`. */
+  readonly beforeSend: (() => void) | undefined;
 }
 
 export interface WireReply {
@@ -56,10 +58,11 @@ export function createTransport(origin: string, tls: TlsMaterial, connections: n
     connect: { ...(tls as object), keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_AFTER_MS },
   });
   return {
-    async send({ method, path, headers, body, signal }) {
+    async send({ method, path, headers, body, signal, beforeSend }) {
       signal.throwIfAborted();
+      const dispatcher = beforeSend === undefined ? pool : pool.compose(startingWith(beforeSend));
       const reply = await unlessAborted(
-        pool.request({ method, path, headers, signal, body: body ?? null }),
+        dispatcher.request({ method, path, headers, signal, body: body ?? null }),
         signal,
       );
       return { status: reply.statusCode, headers: reply.headers, body: reply.body };
@@ -70,6 +73,21 @@ export function createTransport(origin: string, tls: TlsMaterial, connections: n
     },
     destroy: () => pool.destroy(),
   };
+}
+
+/** When a request starts, its connection stands and nothing is written yet. undici takes a throw as its failure. */
+function startingWith(check: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return dispatch => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        check();
+        handler.onRequestStart?.(controller, context);
+      },
+      onResponseStart: (...args) => handler.onResponseStart?.(...args),
+      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+      onResponseError: (...args) => handler.onResponseError?.(...args),
+    });
 }
 
 /** undici heeds the signal only once a connection stands; nobody shall wait for that, least of all when none will. */

@@ -17,6 +17,7 @@ export function wireRequest(request: KubeRequest, { basePath, headers, signal }:
     body,
     contentType = 'application/json',
     accept = 'application/json',
+    beforeSend,
   } = request;
   const described = body === undefined ? {} : { 'content-type': contentType };
   return {
@@ -25,6 +26,7 @@ export function wireRequest(request: KubeRequest, { basePath, headers, signal }:
     headers: { ...headers, ...described, accept },
     body: body === undefined ? undefined : JSON.stringify(body),
     signal,
+    beforeSend,
   };
 }
 

@@ -3,13 +3,15 @@ import type { ConsulClient } from '../consul/client.ts';
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { AbortedError, messageOf, RetryableError } from '../core/errors.ts';
+import { parseClaimName } from '../core/intention-claims.ts';
 import type { Logger } from '../core/logger.ts';
 import { pause } from '../core/pause.ts';
 import type { Fingerprinter } from '../ownership/fingerprint.ts';
 import type { Ledger } from '../ownership/ledger.ts';
 import type { LedgerSync } from '../ownership/ledger-sync.ts';
-import { listedNames } from '../ownership/record.ts';
+import { listedNames, type OwnerRecord, ownsKeys } from '../ownership/record.ts';
 import { ensurePrivateKey } from '../ownership/private-key.ts';
+import type { IntentionMirror } from '../mirror/intention-mirror.ts';
 import type { KeyWatcher } from '../mirror/key-watcher.ts';
 
 const RETRY = { baseMs: 500, capMs: 10_000 };
@@ -26,6 +28,7 @@ export interface KnowledgeOptions {
   readonly ledger: Ledger;
   readonly ledgerSync: LedgerSync;
   readonly watcher: KeyWatcher;
+  readonly intentionMirror: IntentionMirror;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -48,7 +51,7 @@ export interface KnowledgeOptions {
  */
 export class Knowledge {
   readonly #options: KnowledgeOptions;
-  #datacenter = '';
+  #datacenters: Datacenters = { own: '', primary: undefined };
   #missing: { readonly sinceMs: number; readonly error: RetryableError } | undefined;
   #loading: Promise<void> | undefined;
   #stale = false;
@@ -61,7 +64,12 @@ export class Knowledge {
   }
 
   get datacenter(): string {
-    return this.#datacenter;
+    return this.#datacenters.own;
+  }
+
+  /** Where config entries are written; undefined: the token may not ask, and nothing has been read yet. */
+  get primaryDatacenter(): string | undefined {
+    return this.#datacenters.primary;
   }
 
   /** Why nothing can be planned now, and for how long that has been so. */
@@ -112,12 +120,13 @@ export class Knowledge {
 
   /** Anything but a clear yes is a no. */
   async #stillHolds(): Promise<boolean> {
-    const { ledger, ledgerSync, watcher } = this.#options;
+    const { ledger, ledgerSync, watcher, intentionMirror } = this.#options;
     try {
       if (this.#missing !== undefined || !(await ledgerSync.standsAsKnown())) return false;
       // What is not ours may have been set back all the same.
       ledger.mistrustClaims();
       await watcher.lookAtAll();
+      await intentionMirror.lookAtAll();
       return true;
     } catch {
       return false;
@@ -147,32 +156,50 @@ export class Knowledge {
     this.#loading = undefined;
     if (signal.aborted) return;
     this.#missing = undefined;
-    logger.info({ count: this.#options.ledger.size, datacenter: this.#datacenter }, 'Consul has been read');
+    logger.info({ count: this.#options.ledger.size, datacenter: this.datacenter }, 'Consul has been read');
     this.#options.onLoaded();
   }
 
   /** The one set, else the agent's own. A token without `agent:read` is enough: the nearest one is the agent's. */
-  async #readDatacenter(): Promise<string> {
-    const { consul, signal, datacenter } = this.#options;
-    if (datacenter !== undefined) return datacenter;
+  async #readDatacenters(): Promise<Datacenters> {
+    const { consul, signal, datacenter: set } = this.#options;
     try {
-      return (await consul.agent.self({ signal })).datacenter;
+      const { datacenter, primaryDatacenter } = await consul.agent.self({ signal });
+      return { own: set ?? datacenter, primary: primaryDatacenter };
     } catch (error) {
       if (!isDenied(error)) throw error;
-      return (await consul.catalog.datacenters({ signal }))[0] ?? '';
+      return { own: set ?? (await consul.catalog.datacenters({ signal }))[0] ?? '', primary: undefined };
     }
   }
 
   async #loadOnce(): Promise<void> {
-    const { consul, gate, installId, fingerprinter, ledger, ledgerSync, watcher, signal } = this.#options;
-    this.#datacenter = await this.#readDatacenter();
+    const { consul, gate, installId, fingerprinter, ledger, ledgerSync, signal } = this.#options;
+    this.#datacenters = await this.#readDatacenters();
     fingerprinter.use(await ensurePrivateKey({ consul, gate, installId, signal, known: fingerprinter.key }));
     await ledgerSync.load();
-    const owned = [...ledger.records()].map(
-      record => [record.ref, new Set(listedNames(record).keys())] as const,
-    );
-    await watcher.load(owned);
+    await this.#loadOwned([...ledger.records()]);
   }
+
+  /** What stands where the resources own something. */
+  async #loadOwned(records: readonly OwnerRecord[]): Promise<void> {
+    const { watcher, intentionMirror } = this.#options;
+    const ofKeys = records.filter(({ ref }) => ownsKeys(ref));
+    await watcher.load(ofKeys.map(record => [record.ref, new Set(listedNames(record).keys())] as const));
+    const ofIntentions = records.filter(({ ref }) => !ownsKeys(ref));
+    await intentionMirror.load(
+      ofIntentions.flatMap(record => destinationsIn(record).map(name => [record.ref, name] as const)),
+    );
+  }
+}
+
+interface Datacenters {
+  readonly own: string;
+  readonly primary: string | undefined;
+}
+
+function destinationsIn(record: OwnerRecord): string[] {
+  const claims = [...listedNames(record).keys()].map(parseClaimName).filter(claim => claim !== undefined);
+  return [...new Set(claims.map(({ destination }) => destination))];
 }
 
 function isDenied(error: unknown): boolean {

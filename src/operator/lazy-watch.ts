@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { AbortedError, RetryableError } from '../core/errors.ts';
 import { type KubeObject, type ResourceType, Store, type StoreHandlers } from '../kube/index.ts';
-import { isListed, openWatches, type WatchContext, watchProblem, type Watches } from './watches.ts';
+import { isListed, openWatches, type WatchContext, unreadProblem, type Watches } from './watches.ts';
 
 export interface LazyWatchOptions {
   readonly type: ResourceType;
@@ -34,16 +34,20 @@ export class LazyWatch {
     });
   }
 
-  /** Why it does not show the world as it is; nothing while it is closed. */
+  /** Why it does not show the world as it is; nothing while it is closed, or may not be: who needs it says so itself. */
   problem(): string | undefined {
-    return this.#watches && watchProblem(this.#watches);
+    return this.#watches && unreadProblem(this.#watches);
   }
 
   /**
-   * Resolves once what the store lacks in this namespace does not exist.
-   * @throws RetryableError while that cannot be told.
+   * Resolves once what the store lacks in this namespace does not exist; when that is optional, also once it is known
+   * that it may not be listed.
+   * @throws RetryableError while that cannot be told; `SourceForbidden` when a right is missing.
    */
-  async listed(namespace: string, signal: AbortSignal): Promise<void> {
+  async listed(
+    namespace: string,
+    { isOptional, signal }: { readonly isOptional: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
     this.open();
     const watches = this.#watches as Watches;
     if (isListed(watches, namespace)) return;
@@ -51,11 +55,20 @@ export class LazyWatch {
     await Promise.race([reflector?.settled, abortOf(signal)]);
     if (signal.aborted) throw new AbortedError('aborted', signal.reason);
     if (isListed(watches, namespace)) return;
-    const why = reflector?.state.unavailable?.message ?? 'the namespace is not watched';
-    throw new RetryableError(`${this.type.plural} cannot be listed: ${why}`, {
-      code: 'CLUSTER_NOT_LISTED',
-      reason: 'Progressing',
-    });
+    const refused = reflector?.state.unavailable;
+    if (isOptional && refused !== undefined) return;
+    throw refused === undefined ? this.#notListed('the namespace is not watched') : this.#forbidden(refused);
+  }
+
+  #forbidden({ message }: { readonly message: string }): RetryableError {
+    const { plural } = this.type;
+    const wayOut = `the operator's Role lacks list and watch on ${plural}`;
+    return this.#notListed(`${wayOut} (${message})`, 'SourceForbidden');
+  }
+
+  #notListed(why: string, reason = 'Progressing'): RetryableError {
+    const message = `${this.type.plural} cannot be listed: ${why}`;
+    return new RetryableError(message, { code: 'CLUSTER_NOT_LISTED', reason });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Tenure } from '../commit/tenure.ts';
+import { isConsulError } from '../consul/errors.ts';
 import { backoffMs } from '../core/backoff.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
@@ -66,11 +67,14 @@ export class Lead {
     this.#candidate = candidate;
     for (let failures = 0; !signal.aborted && !this.#hasResigned; ) {
       try {
-        failures = (await this.#serve(candidate, await candidate.campaign(signal))) ? 0 : failures + 1;
+        failures = (await this.#serve(await candidate.campaign(signal))) ? 0 : failures + 1;
       } catch (error) {
-        if (!(error instanceof AbortedError)) onFatal(error);
-        return;
+        // Whatever Consul, or a proxy before it, refuses for good today it may take tomorrow; the candidate has told of it.
+        if (!(error instanceof AbortedError || isConsulError(error))) return onFatal(error);
+        failures += 1;
       }
+      // Held still by a tenure that could not be opened, or whose work broke off.
+      await candidate.resign(signal);
       if (failures > 0) await pause(clock, backoffMs(RETRY, failures, random), signal);
     }
   }
@@ -82,13 +86,10 @@ export class Lead {
   }
 
   /** False when the tenure could not be opened. */
-  async #serve(candidate: Candidate, leadership: Leadership): Promise<boolean> {
-    const { logger, work, signal } = this.#options;
+  async #serve(leadership: Leadership): Promise<boolean> {
+    const { logger, work } = this.#options;
     const epoch = await this.#open(leadership);
-    if (epoch === undefined) {
-      if (!leadership.signal.aborted) await candidate.resign(signal);
-      return false;
-    }
+    if (epoch === undefined) return false;
     const tenure = asTenure(leadership, epoch);
     this.#tenure = tenure;
     logger.info({ epoch, sessionId: leadership.session }, 'leading');

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ResourceRef } from '../core/resource.ts';
 import type { KubeObject, ResourceType, StoreHandlers } from '../kube/index.ts';
-import type { LeaseCluster, PodLabels, WriteOutcome } from '../reconcilers/lease/cluster.ts';
-import { type Pod, type PodRef, readPod, trimPod } from '../reconcilers/lease/pods.ts';
+import type { ClusterNeeds, LeaseCluster, PodLabels, WriteOutcome } from '../reconcilers/lease/cluster.ts';
+import { type Pod, readPod, trimPod } from '../reconcilers/lease/pods.ts';
 import {
   ENDPOINT_SLICES,
   type LeaseOwner,
@@ -44,7 +44,7 @@ export class KubeLeaseCluster implements LeaseCluster {
   readonly #read = new WeakMap<KubeObject, Pod>();
 
   constructor(base: Base, options: LeaseClusterOptions) {
-    const { client, assertMayWrite, signal } = base;
+    const { client, rightToWrite, signal } = base;
     const indexes = { [BY_NAMESPACE]: namespaceOf };
     this.#base = base;
     this.#options = options;
@@ -57,7 +57,7 @@ export class KubeLeaseCluster implements LeaseCluster {
     });
     this.#services = new LazyWatch(base, { ...made, type: SERVICES, labelSelector: SERVICE_MARK });
     this.#slices = new LazyWatch(base, { ...made, type: ENDPOINT_SLICES, labelSelector: SLICE_MARK });
-    this.#writer = new ObjectWriter({ client: guardedClient(client, assertMayWrite), signal });
+    this.#writer = new ObjectWriter({ client: guardedClient(client, rightToWrite), signal });
   }
 
   open(): void {
@@ -68,8 +68,9 @@ export class KubeLeaseCluster implements LeaseCluster {
     return this.#all.map(watch => watch.problem()).find(found => found !== undefined);
   }
 
-  async listed(namespace: string, signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#all.map(watch => watch.listed(namespace, signal)));
+  async listed(namespace: string, { routes, isOptional }: ClusterNeeds, signal: AbortSignal): Promise<void> {
+    const needed = routes ? this.#all : [this.#pods];
+    await Promise.all(needed.map(watch => watch.listed(namespace, { isOptional, signal })));
   }
 
   pods(namespace: string): readonly Pod[] {
@@ -81,12 +82,14 @@ export class KubeLeaseCluster implements LeaseCluster {
     return object && this.#podOf(object);
   }
 
-  isLedElsewhere(owner: Pick<LeaseOwner, 'namespace' | 'name'>, pod: PodRef, label: string): boolean {
-    return this.#options.leases.isLedElsewhere(owner, pod, label);
+  isLedElsewhere(
+    ...[owner, pod, label, seen]: Parameters<LeaseCluster['isLedElsewhere']>
+  ): ReturnType<LeaseCluster['isLedElsewhere']> {
+    return this.#options.leases.isLedElsewhere(owner, pod, label, seen);
   }
 
-  routes(owner: LeaseOwner): ObservedRouting {
-    const all = ({ store }: LazyWatch) => store.byIndex(BY_NAMESPACE, owner.namespace);
+  routes({ namespace }: Pick<LeaseOwner, 'namespace'>): ObservedRouting {
+    const all = ({ store }: LazyWatch) => store.byIndex(BY_NAMESPACE, namespace);
     return { services: all(this.#services), slices: all(this.#slices) };
   }
 

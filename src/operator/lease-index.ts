@@ -17,6 +17,11 @@ export function namespaceOf({ metadata: { namespace = '' } }: KubeObject): reado
   return [namespace];
 }
 
+interface LeaseName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** Which leases a Pod concerns. */
 export class LeaseIndex {
   readonly #leases: Store;
@@ -30,21 +35,23 @@ export class LeaseIndex {
   /** Those that choose among Pods with one of these sets of labels. */
   concernedBy(namespace: string, pods: readonly Pick<Pod, 'labels'>[]): ResourceRef[] {
     return this.#leases.byIndex(BY_NAMESPACE, namespace).flatMap(object => {
-      const selector = this.#read(object)?.spec.candidates.selector;
-      const isMatching = selector && pods.some(({ labels }) => matchesSelector(selector, labels));
+      // A lease that cannot be read may still be held, by any Pod.
+      const selector = this.#read(object)?.spec.candidates.selector ?? {};
+      const isMatching = pods.some(({ labels }) => matchesSelector(selector, labels));
       return isMatching ? [refOf(CONSUL_LEADER_LEASES, object)] : [];
     });
   }
 
-  /** Whether a lease other than this one says in its status that the Pod leads, and calls its label the same. */
-  isLedElsewhere(
-    own: { readonly namespace: string; readonly name: string },
-    pod: PodRef,
-    label: string,
-  ): boolean {
-    return this.#leases.byIndex(BY_NAMESPACE, own.namespace).some(object => {
+  /**
+   * Whether a lease other than this one says in its status that the Pod leads, and calls its label the same. Of those
+   * that were `seen` in Consul more is known than a status tells, which comes later.
+   */
+  isLedElsewhere(own: LeaseName, pod: PodRef, label: string, seen: (other: LeaseName) => boolean): boolean {
+    const { namespace } = own;
+    return this.#leases.byIndex(BY_NAMESPACE, namespace).some(object => {
       const { name, deletionTimestamp } = object.metadata;
-      const lease = name === own.name || deletionTimestamp !== undefined ? undefined : this.#read(object);
+      if (name === own.name || deletionTimestamp !== undefined || seen({ namespace, name })) return false;
+      const lease = this.#read(object);
       if (lease === undefined) return false;
       const { leaderLabel, heldBy } = leaseSettingsOf(lease.spec);
       const isHolder = lease.status.holders?.some(holder =>

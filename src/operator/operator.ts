@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { context } from '@opentelemetry/api';
 import { GroupCommit } from '../commit/group-commit.ts';
+import { IntentionEntries } from '../commit/intention-entries.ts';
 import { LeaseSessions, leasesNode } from '../commit/lease-sessions.ts';
 import type { Tenure } from '../commit/tenure.ts';
 import { WriteGate } from '../commit/write-gate.ts';
@@ -8,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import { createConsulClient } from '../consul/client.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { AbortedError, messageOf, TerminalError } from '../core/errors.ts';
+import { parseClaimName } from '../core/intention-claims.ts';
 import { pause } from '../core/pause.ts';
 import { resourceKey, type ResourceRef } from '../core/resource.ts';
 import { createEventRecorder, type KubeClient, readClusterUid } from '../kube/index.ts';
@@ -15,6 +17,7 @@ import { Fingerprinter } from '../ownership/fingerprint.ts';
 import { Ledger } from '../ownership/ledger.ts';
 import { LedgerSync } from '../ownership/ledger-sync.ts';
 import { Removals } from '../ownership/removals.ts';
+import { IntentionMirror } from '../mirror/intention-mirror.ts';
 import { KeyMirror } from '../mirror/key-mirror.ts';
 import { KeyWatcher } from '../mirror/key-watcher.ts';
 import { SessionMirror } from '../mirror/session-mirror.ts';
@@ -30,6 +33,7 @@ import { ElectionTrouble } from './election-trouble.ts';
 import { FinishingTurns } from './finishing-turns.ts';
 import { HeldRemovalsWatch } from './held-removals.ts';
 import { InstallLease } from './install-lease.ts';
+import { CONSUL_INTENTIONS } from './kinds.ts';
 import { Knowledge } from './knowledge.ts';
 import { KubeContact } from './kube-contact.ts';
 import { Lead } from './lead.ts';
@@ -37,6 +41,7 @@ import { renewSessions } from './lease-renewals.ts';
 import { OutageReporter } from './outage-reporter.ts';
 import { Outages } from './outages.ts';
 import { createOwnCandidate } from './own-election.ts';
+import { serveConsulIntention } from './serve-intention.ts';
 import { serveConsulKV } from './serve-kv.ts';
 import { serveConsulLeaderLease } from './serve-lease.ts';
 import { countConditions } from './turn-metrics.ts';
@@ -82,11 +87,11 @@ export interface Operator {
 /** Puts the operator together and starts it. It works whatever is missing, and says in its probes what is. */
 export function startOperator(options: OperatorOptions): Operator {
   const { config, installId, namespace, instance, clock, random, logger, metrics, onFatal } = options;
-  const contact = new KubeContact(clock);
-  const client = contact.observe(options.client);
   const identity = `${instance}_${randomUUID()}`;
   const stopping = new AbortController();
   const { signal } = stopping;
+  const contact = new KubeContact(clock, signal);
+  const client = contact.observe(options.client);
   const timing = { clock, random, logger, signal };
 
   // The way into Consul, open only while this process leads.
@@ -114,6 +119,7 @@ export function startOperator(options: OperatorOptions): Operator {
   const tenure = (): Tenure | undefined => lead.tenure;
   const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure });
   const leaseSessions = new LeaseSessions({ consul, installId, dryRun: config.dryRun, tenure });
+  const intentionEntries = new IntentionEntries({ consul, installId, dryRun: config.dryRun, tenure });
 
   // What is known of Consul: who owns what, and what stands at owned keys.
   const fingerprinter = new Fingerprinter();
@@ -121,6 +127,8 @@ export function startOperator(options: OperatorOptions): Operator {
   const mirror = new KeyMirror(fingerprinter);
   const following = { ...timing, consul, onIndexFell: () => knowledge.indexFell() };
   const watcher = new KeyWatcher({ ...following, mirror });
+  const primaryDatacenter = (): string | undefined => knowledge.primaryDatacenter;
+  const intentionMirror = new IntentionMirror({ ...following, datacenter: primaryDatacenter });
   const ledgerSync = new LedgerSync({
     ...following,
     ledger,
@@ -132,11 +140,19 @@ export function startOperator(options: OperatorOptions): Operator {
     },
   });
   // While everything is being read, what is read is no news.
-  mirror.onChange(refs => look(refs, knowledge.missing ? PRIORITY.resync : PRIORITY.specChange));
+  const lookAtMoved = (refs: readonly ResourceRef[]): void =>
+    look(refs, knowledge.missing ? PRIORITY.resync : PRIORITY.specChange);
+  mirror.onChange(lookAtMoved);
+  intentionMirror.onChange(lookAtMoved);
   // Whoever let go is at it already and needs no turn for its own doing.
   ledger.onRelease((names, by) => {
     const self = by && resourceKey(by);
-    look(watcher.concernedBy(names).filter(ref => resourceKey(ref) !== self));
+    const released = [...names];
+    const concerned = [
+      ...watcher.concernedBy(released),
+      ...intentionMirror.concernedBy(released.flatMap(name => parseClaimName(name)?.destination ?? [])),
+    ];
+    look(concerned.filter(ref => resourceKey(ref) !== self));
   });
   const knowledge: Knowledge = new Knowledge({
     ...following,
@@ -147,8 +163,10 @@ export function startOperator(options: OperatorOptions): Operator {
     ledger,
     ledgerSync,
     watcher,
+    intentionMirror,
     onLoaded: () => {
       assertLatestTenure();
+      if (hasIntentions()) intentionMirror.open();
       lookAtAll();
     },
   });
@@ -177,6 +195,8 @@ export function startOperator(options: OperatorOptions): Operator {
     gate,
     leaseSessions,
     sessionMirror,
+    intentionEntries,
+    intentionMirror,
     ledger,
     ledgerSync,
     fingerprinter,
@@ -185,18 +205,31 @@ export function startOperator(options: OperatorOptions): Operator {
     removals,
     finishing,
     datacenter: () => knowledge.datacenter,
+    primaryDatacenter,
+    isKnown: () => knowledge.missing === undefined,
     consulAway,
     isLeading: () => lead.tenure !== undefined,
-    assertMayWrite,
+    rightToWrite,
     onWorkChanged,
   };
-  const workforce: Workforce = new Workforce([serveConsulKV(base), serveConsulLeaderLease(base)]);
+  const workforce: Workforce = new Workforce([
+    serveConsulKV(base),
+    serveConsulIntention(base),
+    serveConsulLeaderLease(base),
+  ]);
   metrics.conditions(() =>
     workforce.kinds.flatMap(({ type, resources }) => [...countConditions(type, resources)]),
   );
 
   function look(refs: Iterable<ResourceRef>, priority: Priority = PRIORITY.specChange): void {
     workforce.look(refs, priority);
+  }
+
+  /** Whether there is any, or was one that has left something behind. */
+  function hasIntentions(): boolean {
+    const { kind } = CONSUL_INTENTIONS;
+    const present = workforce.kinds.some(({ type, resources }) => type.kind === kind && resources.size > 0);
+    return present || [...ledger.records()].some(({ ref }) => ref.kind === kind);
   }
 
   function lookAtAll(): void {
@@ -331,9 +364,12 @@ export function startOperator(options: OperatorOptions): Operator {
     }
   }
 
-  function assertMayWrite(): void {
-    if (lead.tenure !== undefined) lead.tenure.assertHeld();
-    else if (!config.dryRun && !reporter.isReporting) throw new AbortedError('this replica does not lead');
+  function rightToWrite(): AbortSignal {
+    const { tenure } = lead;
+    if (tenure === undefined && !config.dryRun && !reporter.isReporting)
+      throw new AbortedError('this replica does not lead');
+    tenure?.assertHeld();
+    return tenure?.signal ?? signal;
   }
 
   return {

@@ -19,6 +19,7 @@ import {
   removeFinalizer,
   type ResourceType,
 } from '../kube/index.ts';
+import { guardedClient } from './guarded-client.ts';
 import { asTenure } from './lead.ts';
 import { Ledger } from '../ownership/ledger.ts';
 import { LedgerSync } from '../ownership/ledger-sync.ts';
@@ -68,15 +69,31 @@ export async function releaseInstall(options: ReleaseOptions): Promise<void> {
   try {
     const leadership = await lead(candidate, options);
     const records = await retainRecords({ ...options, consul, signal: leadership.signal, leadership });
-    const finalizers = await dropFinalizers(client, collectionsOf(SERVED_KINDS, config.namespaces), signal);
+    // An operator that leads again by now has put finalizers back, and means them.
+    const guarded = guardedClient(client, () => {
+      leadership.assertHeld();
+      return leadership.signal;
+    });
+    const collections = collectionsOf(SERVED_KINDS, config.namespaces);
+    const finalizers = await dropFinalizers(guarded, collections, leadership.signal);
+    leadership.assertHeld();
     logger.info({ count: records }, 'owner records say Retain');
     logger.info({ count: finalizers }, 'finalizers were taken off');
+  } catch (error) {
+    throw error instanceof AbortedError ? leadLost(error) : error;
   } finally {
     await candidate.resign();
     abort();
     await consul.close();
     await client.close();
   }
+}
+
+function leadLost(cause: AbortedError): ConflictError {
+  return new ConflictError(
+    `the lead was lost before all was released (${cause.message}): stop every operator of this install, and release again`,
+    { code: 'RELEASE_CONTENDED', reason: 'Progressing', cause },
+  );
 }
 
 /** Waits for one that was killed to lose the lead, and not for one that runs. */

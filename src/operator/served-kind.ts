@@ -106,7 +106,7 @@ export class ServedKind {
       monotonic: () => clock.monotonic(),
     });
     const objects = new KubeObjects({
-      client: guardedClient(client, this.#base.assertMayWrite),
+      client: guardedClient(client, this.#base.rightToWrite),
       type: this.type,
       store: this.resources,
       events,

@@ -85,9 +85,24 @@ export function isListed(watches: Watches, namespace: string): boolean {
 /** Why these watches do not show the world as it is, for `/readyz`. */
 export function watchProblem(watches: Watches): string | undefined {
   for (const [namespace, { state }] of watches) {
-    const where = namespace === '' ? '' : ` in namespace ${namespace}`;
-    if (state.unavailable !== undefined) return `${state.unavailable.message}${where}`;
-    if (!state.synced) return `the first list${where} has not been read yet`;
+    if (state.unavailable !== undefined) return `${state.unavailable.message}${where(namespace)}`;
+    if (!state.synced) return unread(namespace);
   }
   return undefined;
+}
+
+/** The same of watches that are opened where somebody needs them, and may be forbidden elsewhere. */
+export function unreadProblem(watches: Watches): string | undefined {
+  for (const [namespace, { state }] of watches) {
+    if (!state.synced && state.unavailable === undefined) return unread(namespace);
+  }
+  return undefined;
+}
+
+function unread(namespace: string): string {
+  return `the first list${where(namespace)} has not been read yet`;
+}
+
+function where(namespace: string): string {
+  return namespace === '' ? '' : ` in namespace ${namespace}`;
 }

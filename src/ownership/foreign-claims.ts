@@ -1,5 +1,5 @@
 import type { ResourceRef } from '../core/resource.ts';
-import { listedNames, type OwnerRecord, UNWRITTEN } from './record.ts';
+import { isWritten, listedNames, type OwnerRecord } from './record.ts';
 
 /** A resource of another install. */
 export interface ForeignOwner {
@@ -77,7 +77,7 @@ function claimsIn(records: readonly OwnerRecord[]): InstallClaims {
   for (const record of records) {
     for (const [name, fingerprint] of listedNames(record)) {
       names.set(name, record.ref);
-      if (fingerprint === UNWRITTEN) unwritten.add(name);
+      if (!isWritten(fingerprint)) unwritten.add(name);
     }
     if (record.head.exclusive !== undefined) exclusive.set(record.head.exclusive, record.ref);
   }

@@ -3,7 +3,7 @@ import { type ModifyIndex, NOT_THERE } from '../consul/types.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../core/resource.ts';
 import { ForeignClaims, type ForeignOwner, overlaps } from './foreign-claims.ts';
 import { Holdings } from './holdings.ts';
-import { listedNames, type OwnerRecord, UNWRITTEN } from './record.ts';
+import { isWritten, listedNames, type OwnerRecord, UNWRITTEN } from './record.ts';
 
 /** Who owns a name: a resource of this install, or one of another install on the same Consul. */
 export type Owner =
@@ -255,7 +255,7 @@ export class Ledger {
 
   #hasWritten(key: ResourceKey, name: string): boolean {
     const { record } = this.#records.get(key) ?? {};
-    return record !== undefined && (fingerprintIn(record, name) ?? UNWRITTEN) !== UNWRITTEN;
+    return record !== undefined && isWritten(fingerprintIn(record, name) ?? UNWRITTEN);
   }
 }
 

@@ -1,4 +1,5 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import { parseClaimName, readClaimState } from '../core/intention-claims.ts';
 import { parseJson } from '../core/json.ts';
 import { keyProblem, prefixProblem } from '../core/keys.ts';
 import { isDefaultSlotKey } from '../core/lease-keys.ts';
@@ -14,7 +15,8 @@ import type { ResourceRef } from '../core/resource.ts';
  * ```
  *
  * A name maps to the fingerprint of what was last written there; the empty fingerprint means claimed and not yet
- * written. An operation on a name travels with the compare-and-set of the shard that lists it.
+ * written. An operation on a key travels with the compare-and-set of the shard that lists it; what no transaction can
+ * carry is announced there first (`core/intention-claims.ts`).
  */
 export interface OwnerRecord {
   readonly ref: ResourceRef;
@@ -43,6 +45,8 @@ export interface LeaseHistory {
   readonly token: string;
   /** How often a slot that had been granted was granted anew. */
   readonly transitions: number;
+  /** Key of the label that Pods may carry on its behalf: no other is put on one before the record says so. */
+  readonly label?: string;
 }
 
 /** Whether both say the same. Generation, epoch and the history of a lease ride along with a change; they are never the cause of one. */
@@ -86,6 +90,16 @@ export function encodeShard(names: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(JSON.stringify({ names: toEntries(names) }));
 }
 
+/** Whether the names in its record are keys of the key/value store. Those of an intention are claims (`intention-claims.ts`). */
+export function ownsKeys({ kind }: Pick<ResourceRef, 'kind'>): boolean {
+  return kind !== 'ConsulIntention';
+}
+
+/** Whether what a record says of a name is more than that it is claimed. */
+export function isWritten(recorded: string): boolean {
+  return readClaimState(recorded).kind !== 'claimed';
+}
+
 /** Which shard lists each name. */
 export function locateNames(record: OwnerRecord): Map<string, number> {
   const located = new Map<string, number>();
@@ -121,11 +135,16 @@ export function decodeRecords(installId: string, entries: readonly KvEntry[]): O
     found.set(id, record);
     const body = parseBody(entry.value);
     if (number === 0) record.head = readHead(body);
-    const isName = (name: string): boolean =>
-      keyProblem(name) === undefined || isDefaultSlotKey(installId, record.ref, name);
+    const isName = (name: string): boolean => isNameOf(record.ref, name, installId);
     record.shards.set(number, { index: entry.modifyIndex, names: readNames(body, isName) });
   }
   return [...found.values()];
+}
+
+/** Whether a resource of this kind can own what the name says: a claim on an intention, or a key. */
+function isNameOf(ref: ResourceRef, name: string, installId: string): boolean {
+  if (ownsKeys(ref)) return keyProblem(name) === undefined || isDefaultSlotKey(installId, ref, name);
+  return parseClaimName(name) !== undefined;
 }
 
 /** As `shardKey` writes it: any other spelling is another key. */
@@ -163,12 +182,18 @@ function readHead(body: Body): Head {
 
 function readLease({ lease }: Body): LeaseHistory | undefined {
   if (typeof lease !== 'object' || lease === null) return undefined;
-  const { token, transitions } = lease as Body;
+  const { token, transitions, label } = lease as Body;
   if (typeof token !== 'string' || !TOKEN.test(token)) return undefined;
   const isCount = Number.isSafeInteger(transitions) && (transitions as number) >= 0;
-  return { token, transitions: isCount ? (transitions as number) : 0 };
+  return {
+    token,
+    transitions: isCount ? (transitions as number) : 0,
+    ...(typeof label === 'string' && label !== '' && label.length <= MAX_LABEL_CHARS ? { label } : {}),
+  };
 }
 
+/** A prefix, `/` and a name. */
+const MAX_LABEL_CHARS = 253 + 1 + 63;
 const TOKEN = /^[0-9]{1,19}$/;
 
 /** Names that could not have been written are left out: nothing can be done about one, not even read it. */

@@ -24,6 +24,8 @@ export interface DriveOptions<Spec, Status extends CommonStatus, Observed, Chang
 export interface Driven<Observed, Change> {
   readonly plan: KindPlan<Change>;
   readonly observed: Observed;
+  /** What kept the plan, a change, from being carried out, though what was observed holds. */
+  readonly failure?: { readonly error: unknown };
 }
 
 /**
@@ -48,6 +50,7 @@ export async function drive<Spec, Status extends CommonStatus, Observed, Change>
     signal.throwIfAborted();
     const receipt = await span.step('apply', () => kind.apply(subject, plan.change, observed));
     if (receipt.kind === 'applied') onApplied(receipt);
+    if (receipt.kind === 'failed') return { plan, observed, failure: receipt };
     lost = receipt.kind === 'refused' ? lost + 1 : 0;
     if (lost > MAX_LOST) throw lostTooOften();
     fresh = false;

@@ -18,12 +18,14 @@ export type Ending =
       readonly report: Report | undefined;
     }
   | (Halt & { readonly kind: 'waiting'; readonly againMs?: number | undefined })
-  | (Halt & { readonly kind: 'refused' })
+  | (Halt & { readonly kind: 'refused'; readonly againMs?: number | undefined })
   /** What the resource owned is gone, or was let go of: nothing holds the resource any longer. */
   | { readonly kind: 'released' }
   | {
       readonly kind: 'failed';
       readonly error: unknown;
+      /** Set when what was seen of Consul holds all the same. */
+      readonly report?: Report;
       /** Set when not this resource's turn failed but Consul has been away for everyone, for so long. */
       readonly awayForMs?: number;
     };

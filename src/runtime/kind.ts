@@ -33,7 +33,7 @@ export type KindPlan<Change> =
   /** Something is needed that is not there yet. */
   | (Obstacle & { readonly kind: 'wait'; readonly againMs?: number | undefined })
   /** It cannot be, or must not be, as declared. */
-  | (Obstacle & { readonly kind: 'refuse' });
+  | (Obstacle & { readonly kind: 'refuse'; readonly againMs?: number | undefined });
 
 interface Obstacle {
   readonly reason: string;
@@ -44,12 +44,14 @@ interface Obstacle {
 
 /**
  * What one transaction of a turn did. `refused`: a precondition was stale, and the kind has dropped what it believed.
- * `tidied`: something was done, in Consul or in Kubernetes, of which nobody needs to hear.
+ * `tidied`: something was done, in Consul or in Kubernetes, of which nobody needs to hear. `failed`: it was not done, and
+ * what was observed before holds all the same, so it can be told.
  */
 export type Receipt =
   | ({ readonly kind: 'applied' } & AppliedWork)
   | { readonly kind: 'tidied' }
-  | { readonly kind: 'refused' };
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'failed'; readonly error: unknown };
 
 /** What transactions did, as one Event tells it. */
 export interface AppliedWork {
@@ -91,8 +93,10 @@ export interface Kind<Spec, Status extends CommonStatus, Observed, Change> {
   report(subject: Subject<Spec, Status>, observed: Observed): Report;
   /** `status.effective`, but for what the report tells. Left out: the policies. */
   effective?(ref: ResourceRef, spec: Spec): Readonly<Record<string, unknown>>;
-  /** Whether a record says that the resource owns something. */
+  /** Whether a record says that the resource left something somewhere: then its deletion has work to do. */
   owns(ref: ResourceRef): boolean;
+  /** It is driven also while its spec cannot be read, with neither resource nor deletion: what it holds may have to go. */
+  readonly tendsUnreadable?: true;
   /** Of which resource the record is, and what that one was like when it was last written. */
   recorded(ref: ResourceRef): { readonly uid: string; readonly generation: number } | undefined;
   /** Nothing is declared and nothing owned any more. */

@@ -21,7 +21,7 @@ export function nextFor(ending: Ending): TurnResult {
       return { kind: 'requeue', afterMs: ending.againMs ?? LOOK_AGAIN_MS };
     case 'refused':
       return STALLING_REASONS.has(ending.reason)
-        ? { kind: 'requeue', afterMs: LOOK_AGAIN_MS }
+        ? { kind: 'requeue', afterMs: ending.againMs ?? LOOK_AGAIN_MS }
         : { kind: 'retry' };
     case 'failed':
       return ending.awayForMs === undefined ? nextAfter(ending.error) : nextWhileAway(ending.awayForMs);

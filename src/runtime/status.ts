@@ -53,8 +53,9 @@ export function statusFor(ending: Ending, context: StatusContext): CommonStatus 
 export function isWorthTelling(ending: Ending, failingForMs: number): boolean {
   if (ending.kind === 'released') return false;
   if (ending.kind !== 'failed') return true;
-  const { error } = ending;
+  const { error, report } = ending;
   if (error instanceof AbortedError) return false;
+  if (report !== undefined) return true;
   if (error instanceof ConflictError) return failingForMs >= OUTAGE_GRACE_MS;
   return reasonOf(error) === 'ConsulUnreachable' || reasonOf(error) === 'Progressing'
     ? failingForMs >= OUTAGE_GRACE_MS
@@ -117,7 +118,7 @@ function readyFor(ending: Ending, { spec, deleting }: StatusContext): WantedCond
     case 'withheld':
     case 'waiting':
     case 'refused': {
-      const blocked = deleting && ending.kind === 'refused';
+      const blocked = deleting && ending.kind !== 'withheld';
       return {
         type,
         status: 'False',

@@ -54,6 +54,8 @@ export function createTurn<
   return new Shell(options).turn;
 }
 
+type Unreadable<Spec, Status extends CommonStatus> = Extract<Parsed<Spec, Status>, { ok: false }>;
+
 class Shell<
   Spec extends CommonSpec,
   Status extends CommonStatus,
@@ -111,8 +113,7 @@ class Shell<
     if (turn.object === undefined) return this.#release(turn);
     const parsed = kind.parse(turn.object);
     if (isDeleting(turn.object)) return this.#delete(turn, parsed);
-    if (!parsed.ok) return { kind: 'refused', reason: 'InvalidSpec', message: parsed.problem };
-    return this.#converge(turn, parsed.value);
+    return parsed.ok ? this.#converge(turn, parsed.value) : this.#refuse(turn, parsed);
   }
 
   /**
@@ -131,7 +132,8 @@ class Shell<
     const { mayRemove, objects } = this.#options;
     // It may be so new that a leader before this one had heard of it, and we have not.
     if (mayRemove(ref) && (await objects.lookUp(ref, signal)) === undefined) {
-      await this.#drive(turn, { ref, resource: undefined, deleting: true, onDelete: undefined });
+      const subject = { ref, resource: undefined, deleting: true, onDelete: undefined };
+      return heldBy(await this.#drive(turn, subject)) ?? { kind: 'released' };
     }
     return { kind: 'released' };
   }
@@ -139,15 +141,26 @@ class Shell<
   async #delete(turn: TurnState<Raw>, parsed: Parsed<Spec, Status>): Promise<Ending> {
     const resource = parsed.ok ? parsed.value : undefined;
     const onDelete = parsed.ok ? policiesOf(parsed.value.spec).deletionPolicy : parsed.deletionPolicy;
-    await this.#drive(turn, { ref: turn.ref, resource, deleting: true, onDelete });
+    const held = heldBy(await this.#drive(turn, { ref: turn.ref, resource, deleting: true, onDelete }));
+    if (held !== undefined) return held;
     await this.#finalizer.ensureAbsent(turn);
     return { kind: 'released' };
+  }
+
+  /** What others rely on is kept true where the kind can do that without a spec. */
+  async #refuse(turn: TurnState<Raw>, { problem, suspend }: Unreadable<Spec, Status>): Promise<Ending> {
+    const { kind } = this.#options;
+    const refusal = { kind: 'refused', reason: 'InvalidSpec', message: problem } as const;
+    if (kind.tendsUnreadable === undefined || !kind.owns(turn.ref)) return refusal;
+    const subject = { ref: turn.ref, resource: undefined, deleting: false, onDelete: undefined };
+    const { observed } = await this.#drive(turn, subject, { withhold: suspend });
+    return { ...refusal, report: kind.report(subject, observed) };
   }
 
   async #converge(turn: TurnState<Raw>, resource: Resource<Spec, Status>): Promise<Ending> {
     const { deletionPolicy, suspend } = policiesOf(resource.spec);
     const subject = { ref: turn.ref, resource, deleting: false, onDelete: deletionPolicy };
-    const { plan, observed } = await this.#drive(turn, subject, {
+    const { plan, observed, failure } = await this.#drive(turn, subject, {
       withhold: suspend,
       beforeFirstWrite: async () => {
         if (deletionPolicy === 'Delete') await this.#finalizer.ensurePresent(turn);
@@ -155,13 +168,14 @@ class Shell<
     });
     const { kind } = this.#options;
     const report = kind.report(subject, observed);
+    if (failure !== undefined) return { kind: 'failed', error: failure.error, report };
     if (plan.kind === 'change' || (suspend && plan.kind !== 'noop')) return suspended(plan, report);
     if (plan.kind === 'wait') return { ...haltedBy(plan, report), kind: 'waiting', againMs: plan.againMs };
     const owns = kind.owns(turn.ref);
     if (plan.kind === 'refuse') {
       // Refused by the very transaction that the finalizer was added for.
       if (!owns) await this.#finalizer.ensureAbsent(turn);
-      return { ...haltedBy(plan, report), kind: 'refused' };
+      return { ...haltedBy(plan, report), kind: 'refused', againMs: plan.againMs };
     }
     // The record says Retain by now, so nothing is lost when the resource goes without asking us.
     if (deletionPolicy === 'Retain') await this.#finalizer.ensureAbsent(turn);
@@ -185,9 +199,17 @@ class Shell<
   }
 }
 
+/** What the resource owns cannot be let go of yet. */
+function heldBy<Observed, Change>({ plan, failure }: Driven<Observed, Change>): Ending | undefined {
+  if (failure !== undefined) return { kind: 'failed', error: failure.error };
+  if (plan.kind === 'wait') return { ...haltedBy(plan), kind: 'waiting', againMs: plan.againMs };
+  if (plan.kind !== 'refuse') return undefined;
+  return { ...haltedBy(plan), kind: 'refused', againMs: plan.againMs };
+}
+
 function haltedBy<Change>(
   { reason, message, isSeen }: Extract<KindPlan<Change>, { kind: 'wait' | 'refuse' }>,
-  report: Report,
+  report?: Report,
 ): { readonly reason: string; readonly message: string; readonly report: Report | undefined } {
   return { reason, message, report: isSeen ? report : undefined };
 }

@@ -1,10 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CRASH_FAILOVER_MS, ElectionWorld, HANDOVER_MS, type Reign } from '../support/election-world.ts';
-import { eventually } from '../support/eventually.ts';
+import { CRASH_FAILOVER_MS, ElectionWorld, HANDOVER_MS } from '../support/election-world.ts';
 import { Stopwatch } from '../support/stopwatch.ts';
-import { isSessionRenewal } from '../support/traffic.ts';
 
 /** Torture rows 1, 23 and 25: a leader that ends, by choice or not. */
+
+/**
+ * Beyond what Consul promises at the earliest: its leader ends a session by a timer and a Raft entry, counts the
+ * lock-delay from there, and tells nobody when that is over, so a standby asks for the lock in small steps; then
+ * the tenure is opened in Kubernetes.
+ */
+const TAKEOVER_MS = 2_000;
+const CRASH_BOUND_MS = CRASH_FAILOVER_MS + TAKEOVER_MS;
+/** To see by how much a bound is missed, if it is. */
+const PATIENCE_MS = 10_000;
 
 let election: ElectionWorld;
 
@@ -14,33 +22,40 @@ beforeAll(async () => {
 
 afterAll(() => election.close());
 
-test('SIGTERM to the leader: within a second the next one leads, and within another it has written', async () => {
+test('SIGTERM to the leader: within a second the next one has written', async () => {
   const reign = await election.reign();
+  await election.acts(reign);
+  const past = election.sessions;
 
   const stopwatch = new Stopwatch();
   reign.replica.operator.kill('SIGTERM');
-  const next = await election.nextReign(reign, { withinMs: HANDOVER_MS });
-  stopwatch.tell('from SIGTERM to the next tenure', HANDOVER_MS);
-  const tenure = new Stopwatch();
-  await election.acts(next, HANDOVER_MS);
-  tenure.tell('from there to its first transaction', HANDOVER_MS);
+  const next = await election.actsAfter(past, PATIENCE_MS);
+  const tookMs = stopwatch.tell('from SIGTERM to the first transaction of the next leader', HANDOVER_MS);
 
+  expect(tookMs).toBeLessThan(HANDOVER_MS);
+  expect(next).toBe((await election.reign()).session);
   expect(await reign.replica.operator.waitForExit()).toEqual({ code: 0, signal: null });
   await reign.replica.start();
   await election.converges();
 });
 
-test('kill -9 of the leader on a machine that the others do not see: twice the TTL and the lock-delay', async () => {
+test('kill -9 of the leader right after a renewal, on a machine that the others do not see: twice the TTL and the lock-delay', async () => {
   const reign = await election.reign();
   await election.moveElsewhere(reign);
-  await renewalUnderWay(reign);
+  await election.acts(reign);
+  const past = election.sessions;
+  await election.renews();
 
   const stopwatch = new Stopwatch();
   await reign.replica.operator.crash();
-  const next = await election.nextReign(reign, { withinMs: CRASH_FAILOVER_MS });
-  stopwatch.tell('the failover after kill -9', CRASH_FAILOVER_MS);
-  await election.acts(next);
+  await election.actsAfter(past, CRASH_FAILOVER_MS + PATIENCE_MS);
+  const bound = `${CRASH_FAILOVER_MS} (2 x TTL + lock-delay) + ${TAKEOVER_MS} (Consul ends sessions late; election)`;
+  const tookMs = stopwatch.tell(
+    `from kill -9 to the first transaction of the next leader, ${bound},`,
+    CRASH_BOUND_MS,
+  );
 
+  expect(tookMs).toBeLessThan(CRASH_BOUND_MS);
   await reign.replica.start();
   await election.converges();
 });
@@ -59,10 +74,3 @@ test('kill -9 of a single replica: its successor knows it to be dead and leads a
   await Promise.all(election.others(reign).map(replica => replica.start()));
   await election.converges();
 });
-
-/** What Consul counts from is then known: one renewal's time ago. */
-async function renewalUnderWay({ replica }: Reign): Promise<void> {
-  const rules = replica.toConsul.map(proxy => proxy.when(isSessionRenewal, { kind: 'hang' }));
-  await eventually(() => rules.some(({ hits }) => hits.length > 0), { what: 'a renewal under way' });
-  for (const rule of rules) rule.remove();
-}

@@ -41,7 +41,7 @@ test('a snapshot of an earlier tenure is restored, whose leader is dead: its rev
 test('Consul is wiped: all is written again, by a tenure of a higher epoch', async () => {
   const reign = await election.reign();
 
-  await election.wipe();
+  await election.wipe('replicas');
 
   const next = await election.nextReign(reign);
   await election.acts(next);
@@ -52,7 +52,7 @@ test('Consul is wiped while no replica runs: the epoch is higher all the same, f
   const reign = await election.reign();
   await Promise.all(election.replicas.map(({ operator }) => operator.crash()));
 
-  await election.wipe();
+  await election.wipe('nobody');
   await Promise.all(election.replicas.map(replica => replica.start()));
 
   await election.acts(await election.nextReign(reign));

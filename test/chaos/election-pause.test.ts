@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_FAILOVER_MS, ElectionWorld, type Reign, TTL_MS } from '../support/election-world.ts';
 import { eventually } from '../support/eventually.ts';
-import type { RecordedRequest, Rule } from '../support/fault-rules.ts';
-import { isWritingTransaction } from '../support/traffic.ts';
+import { type Fate, LateWrites, REPAIRED_MS, STATUSES, TRANSACTIONS } from '../support/late-writes.ts';
 
 /** Torture row 2: what a leader sent before it was paused arrives when another one leads. */
 
@@ -32,70 +31,74 @@ async function pauseLeader(fault: {
 }): Promise<void> {
   const reign = await election.reign();
   const { operator } = reign.replica;
-  const held = await holdWritesOf(reign);
+  const late = new LateWrites(election, reign, `${fault.ttls}`);
+  await late.hold();
 
   operator.kill('SIGSTOP');
-  held.holdNoMore();
+  late.holdNoMore();
   await pauseFor(fault.ttls);
-  if (fault.letGo === 'after') operator.kill('SIGCONT');
+  const resume = async (): Promise<void> => {
+    operator.kill('SIGCONT');
+    await election.ends(reign, RESUMED_MS);
+    await standsByAgain(reign);
+  };
+  if (fault.letGo === 'after') await resume();
   const next = await election.nextReign(reign, { withinMs: CRASH_FAILOVER_MS + RESUMED_MS });
   await election.acts(next);
 
-  const { transactions, statuses } = await election.whileNothingChanges(async () => {
+  const fates = await election.whileNothingChanges(async () => {
+    await late.overtake();
     const before = await election.world.stored();
-    const arrived = await held.letGo();
-    operator.kill('SIGCONT');
-    await election.ends(reign, RESUMED_MS);
-    await sessionDestroyed(reign);
+    const all = await late.letGo();
+    if (fault.letGo === 'before') await resume();
+    await sessionDestroyed(reign.session);
     expect(await election.world.stored()).toEqual(before);
-    return arrived;
+    await late.remove();
+    return all;
   });
 
-  expect(transactions.length, 'transactions that came late').toBeGreaterThan(0);
-  for (const { upstreamStatus, reply } of transactions) {
-    expect(upstreamStatus).toBe(409);
-    expect(reply, 'refused by the fence, whatever else').toMatch(/"OpIndex":0,"What":"failed session check/);
-  }
-  expect(statuses.length, 'statuses that came late').toBeGreaterThan(0);
-  for (const { upstreamStatus } of statuses) expect(upstreamStatus).toBe(409);
+  for (const fate of fates) tell(fate);
+  assertAllRefused(fates);
   await election.converges();
 }
 
-/** Resolves when at least one status and one transaction are on their way and have not arrived. */
-async function holdWritesOf({ replica, session }: Reign) {
-  const statuses = replica.toKube.when(isStatusWrite, { kind: 'hold' });
-  await hit([statuses], 'a status under way');
-  const isOfTheReign = (request: RecordedRequest): boolean =>
-    isWritingTransaction(request) && request.body.includes(session);
-  const transactions = replica.toConsul.map(proxy => proxy.when(isOfTheReign, { kind: 'hold' }));
-  await hit(transactions, 'a transaction under way');
-  const rules = [statuses, ...transactions];
-  return {
-    /** What comes from now on. */
-    holdNoMore: () => rules.forEach(rule => rule.remove()),
-    letGo: async () => {
-      for (const rule of rules) rule.release();
-      const arrived = (): boolean =>
-        rules.every(({ hits }) => hits.every(({ upstreamStatus }) => upstreamStatus !== undefined));
-      await eventually(arrived, { what: 'what was held has arrived' });
-      return { transactions: transactions.flatMap(({ hits }) => hits), statuses: statuses.hits };
-    },
-  };
+/** Nothing has been written by them, or what was written is not there any more. */
+function assertAllRefused(fates: readonly Fate[]): void {
+  for (const { what, refused, taken, repairedMs } of fates) {
+    expect(refused.length + taken.length, `late ${what}`).toBeGreaterThan(0);
+    if (taken.length > 0) expect(repairedMs, `to put late ${what} right`).toBeLessThan(REPAIRED_MS);
+    if (what === TRANSACTIONS || what === STATUSES) expect(taken, `late ${what} that were taken`).toEqual([]);
+    if (what !== TRANSACTIONS) continue;
+    for (const { reply } of refused) {
+      expect(reply, 'refused by the fence, whatever else').toMatch(
+        /"OpIndex":0,"What":"failed session check/,
+      );
+    }
+  }
+}
+
+function tell({ what, refused, taken, repairedMs }: Fate): void {
+  const repaired = taken.length === 0 ? '' : `, put right within ${repairedMs} ms; bound: ${REPAIRED_MS} ms`;
+  process.stdout.write(`late ${what}: ${refused.length} refused, ${taken.length} taken${repaired}\n`);
+}
+
+/** A process that could not end what it had sent has ended itself; another one is started in its place then. */
+async function standsByAgain({ replica }: Reign): Promise<void> {
+  const { operator } = replica;
+  if (!operator.logs.some(({ msg }) => msg === 'the operator cannot go on')) return;
+  process.stdout.write('the resumed process ended itself, for what it had sent did not end\n');
+  await operator.waitForExit();
+  await replica.start();
 }
 
 /** The last that a tenure writes. */
-async function sessionDestroyed({ replica, session }: Reign): Promise<void> {
+async function sessionDestroyed(session: string): Promise<void> {
   const path = `/v1/session/destroy/${session}`;
-  const isDone = (): boolean => replica.consulRequests.some(one => one.path === path && one.finished);
+  const isDone = (): boolean =>
+    election.replicas.some(({ consulRequests }) =>
+      consulRequests.some(one => one.path === path && one.finished),
+    );
   await eventually(isDone, { what: 'the session is destroyed' });
-}
-
-async function hit(rules: readonly Rule[], what: string): Promise<void> {
-  await eventually(() => rules.some(({ hits }) => hits.length > 0), { what });
-}
-
-function isStatusWrite({ method, path }: RecordedRequest): boolean {
-  return method === 'PATCH' && path.endsWith('/status');
 }
 
 /** The fault itself. */

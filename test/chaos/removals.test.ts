@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ConsulKvs } from '../support/consulkv.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
+import { becomesStanding, type Subject, SUBJECTS } from '../support/invariants/subject.ts';
 import type { Operator } from '../support/operator.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
@@ -10,88 +10,99 @@ import { World } from '../support/world.ts';
 const RESOURCES = 30;
 const LEASE = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' };
 
+/** All in one folder: what shares an object of Consul has to be told apart. */
+const names = Array.from({ length: RESOURCES }, (_, at) => `thing-${at}`);
+const placeOf = (name: string): string => `shared/${name}`;
+const standingOf = (some: readonly string[]): Record<string, string> =>
+  Object.fromEntries(some.map(name => [placeOf(name), 'declared']));
+const lost = names.slice(0, 25);
+const left = names.slice(25);
+
 let world: World;
-let kvs: ConsulKvs;
+let subject: Subject;
 
-beforeEach(async () => {
-  world = await World.create('removals');
-  kvs = new ConsulKvs(world);
-});
-
-afterEach(() => world.close());
-
-/** As many as are left when the first 25 are gone. */
-const LAST_FIVE = Object.fromEntries(Array.from({ length: 5 }, (_, at) => [`kv-${at + 25}`, 'declared']));
-
-test('one of thirty vanished while the operator was down: its key goes at the next start, the others stay', async () => {
-  await convergeAndStop();
-  await vanish('kv-7');
-
-  await start();
-
-  const { 'kv-7': _, ...rest } = all();
-  await world.becomesStored('', rest);
-  expect(Object.keys(await world.records())).toHaveLength(RESOURCES - 1);
-});
-
-test('twenty-five of thirty vanished: held until the token is given', async () => {
-  await convergeAndStop();
-  const lost = Array.from({ length: 25 }, (_, at) => `kv-${at}`);
-  await Promise.all(lost.map(vanish));
-  const before = world.toConsul.requests.length;
-
-  const operator = await world.spawnOperator(env());
-  const said = await operator.waitForLog(({ confirmation }) => confirmation !== undefined, 'the token');
-  const token = String(said['confirmation']);
-  const { status, body } = await operator.probe('/readyz?verbose');
-  expect([status, body.toString()]).toEqual([200, expect.stringContaining(`${lost.length} of ${RESOURCES}`)]);
-  expect(body.toString()).toContain(`proconsul.dev/confirm-removal=${token}`);
-  await eventually(async () => expect(await leaseEvents()).toEqual([expect.stringContaining(token)]), {
-    what: 'an Event at the Lease that names the token',
+describe.each(SUBJECTS)('$kind', ({ of }) => {
+  beforeEach(async () => {
+    world = await World.create('removals');
+    subject = of(world);
   });
 
-  await annotateLease(`not-${token}`);
-  await nextLook(); // one may have been under way
-  await nextLook();
-  expect(await world.stored()).toEqual(all());
-  expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
+  afterEach(async () => {
+    await world.close();
+    await subject.clear();
+  });
 
-  await annotateLease(token);
-  await world.becomesStored('', LAST_FIVE);
-  await operator.ready();
-});
+  test('one of thirty vanished while the operator was down: it goes from Consul at the next start, the others stay', async () => {
+    await convergeAndStop();
+    await vanish('thing-7');
 
-test('twenty-five of thirty deleted by their user are never held up, operator running or not', async () => {
-  await convergeAndStop();
-  for (let at = 0; at < 25; at += 1) await world.kube.delete(kvs.object(`kv-${at}`));
+    await start();
 
-  await start();
+    await becomesStanding(subject, standingOf(names.filter(name => name !== 'thing-7')));
+    expect(Object.keys(await world.records())).toHaveLength(RESOURCES - 1);
+  });
 
-  for (let at = 0; at < 25; at += 1) await kvs.gone(`kv-${at}`);
-  expect(await world.stored()).toEqual(LAST_FIVE);
-});
+  test('twenty-five of thirty vanished: held until the token is given', async () => {
+    await convergeAndStop();
+    await Promise.all(lost.map(vanish));
+    const before = world.toConsul.requests.length;
 
-test('deleted and made again with a new uid while the operator was down: the key is not touched', async () => {
-  await start();
-  const spec = { key: world.key('again'), value: 'declared' };
-  const first = await kvs.declareReady('again', spec);
-  await world.stopOperators();
-  const before = await world.consul.kvGet(spec.key);
-  await vanish('again');
-  const second = await kvs.declare('again', spec);
-  expect(second.metadata.uid).not.toBe(first.metadata.uid);
+    const operator = await world.spawnOperator(env());
+    const said = await operator.waitForLog(({ confirmation }) => confirmation !== undefined, 'the token');
+    const token = String(said['confirmation']);
+    const { status, body } = await operator.probe('/readyz?verbose');
+    expect([status, body.toString()]).toEqual([
+      200,
+      expect.stringContaining(`${lost.length} of ${RESOURCES}`),
+    ]);
+    expect(body.toString()).toContain(`proconsul.dev/confirm-removal=${token}`);
+    await eventually(async () => expect(await leaseEvents()).toEqual([expect.stringContaining(token)]), {
+      what: 'an Event at the Lease that names the token',
+    });
 
-  await start();
-  await kvs.ready('again');
+    await annotateLease(`not-${token}`);
+    await nextLook(); // one may have been under way
+    await nextLook();
+    expect(await subject.standing()).toEqual(standingOf(names));
+    expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
 
-  expect(await world.consul.kvGet(spec.key)).toEqual(before);
-  await eventually(
-    async () => {
-      const [record] = Object.values(await world.records());
-      expect(record).toMatchObject({ uid: second.metadata.uid });
-    },
-    { what: 'the record names the new resource' },
-  );
+    await annotateLease(token);
+    await becomesStanding(subject, standingOf(left));
+    await operator.ready();
+  });
+
+  test('twenty-five of thirty deleted by their user are never held up, operator running or not', async () => {
+    await convergeAndStop();
+    for (const name of lost) await world.kube.delete(subject.resources.object(name));
+
+    await start();
+
+    for (const name of lost) await subject.resources.gone(name);
+    expect(await subject.standing()).toEqual(standingOf(left));
+  });
+
+  test('deleted and made again with a new uid while the operator was down: Consul is not touched', async () => {
+    await start();
+    const spec = subject.spec('shared/again', 'declared');
+    const first = await subject.resources.declareReady('again', spec);
+    await world.stopOperators();
+    const before = await subject.exact();
+    await vanish('again');
+    const second = await subject.resources.declare('again', spec);
+    expect(second.metadata.uid).not.toBe(first.metadata.uid);
+
+    await start();
+    await subject.resources.ready('again');
+
+    expect(await subject.exact()).toEqual(before);
+    await eventually(
+      async () => {
+        const [record] = Object.values(await world.records());
+        expect(record).toMatchObject({ uid: second.metadata.uid });
+      },
+      { what: 'the record names the new resource' },
+    );
+  });
 });
 
 /** The Lease that carries the go-ahead is looked for in the operator's own namespace. */
@@ -105,20 +116,16 @@ function start(): Promise<Operator> {
 
 async function convergeAndStop(): Promise<void> {
   await start();
-  const names = Object.keys(all());
-  await Promise.all(names.map(name => kvs.declare(name, { key: world.key(name), value: 'declared' })));
-  for (const name of names) await kvs.ready(name);
+  const { resources } = subject;
+  await Promise.all(names.map(name => resources.declare(name, subject.spec(placeOf(name), 'declared'))));
+  for (const name of names) await resources.ready(name);
   await world.stopOperators();
-}
-
-function all(): Record<string, string> {
-  return Object.fromEntries(Array.from({ length: RESOURCES }, (_, at) => [`kv-${at}`, 'declared']));
 }
 
 /** Gone without the operator's consent, as by `kubectl patch … finalizers: null`. */
 async function vanish(name: string): Promise<void> {
-  await world.kube.patch(kvs.object(name), { metadata: { finalizers: null } });
-  await world.kube.delete(kvs.object(name));
+  await world.kube.patch(subject.resources.object(name), { metadata: { finalizers: null } });
+  await world.kube.delete(subject.resources.object(name));
 }
 
 function lease() {

@@ -1,6 +1,7 @@
 /** What Node programs get of the election, on a real Consul. */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { afterAll, expect, inject, test } from 'vitest';
 import { encodeOperation } from '../../src/consul/txn.ts';
@@ -8,6 +9,7 @@ import { NOT_THERE } from '../../src/consul/types.ts';
 import { createConsulElection, type Held } from '../../src/election/library.ts';
 import { ConsulApi } from '../support/consul-api.ts';
 import { aConsulClient, signal } from '../support/consul-client.ts';
+import { FaultProxy } from '../support/fault-proxy.ts';
 
 const { consulAddress } = inject('sandbox');
 const consul = aConsulClient([consulAddress]);
@@ -166,4 +168,25 @@ test('a program that waits for nothing else lives until it has the lock, and end
   await api.destroySession(crashed);
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
   expect(stdout).toBe('mine\n');
+});
+
+test('a program ends when it is done, although Consul has gone meanwhile', async () => {
+  await using proxy = await FaultProxy.start({ upstream: consulAddress });
+  const program = `
+    import { once } from 'node:events';
+    import { createConsulElection } from ${JSON.stringify(new URL('../../src/election/library.ts', import.meta.url).href)};
+    await using election = createConsulElection({ addresses: ['${proxy.url}'], node: '${aNode()}' });
+    await election.withLock('${aKey()}', async () => {
+      console.log('mine');
+      await once(process.stdin.resume(), 'end');
+    }, { ttlSeconds: 300 });
+    console.log('done');
+  `;
+  const running = promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+  const { stdout: output, stdin } = running.child;
+  if (output === null || stdin === null) throw new Error('a program without pipes');
+  await once(output, 'data');
+  proxy.when(() => true, { kind: 'reset' });
+  stdin.end();
+  expect((await running).stdout).toBe('mine\ndone\n');
 });

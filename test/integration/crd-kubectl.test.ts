@@ -131,6 +131,35 @@ describe('kubectl get, of a lease', () => {
   });
 });
 
+describe('kubectl get, of an intention', () => {
+  const intention = { apiVersion, kind: 'ConsulIntention', metadata: { name: 'intention', namespace: '' } };
+
+  beforeAll(async () => {
+    intention.metadata.namespace = namespace;
+    const sources = [{ name: 'web', action: 'allow' }];
+    await kube.create({ ...intention, spec: { destination: 'kubectl', sources, datacenter: 'dc1' } });
+    const conditions = [
+      condition('Ready', 'True', 'Applied', 'all is well'),
+      condition('Drifted', 'False', 'Applied', ''),
+    ];
+    await kube.patch(intention, { status: { observedGeneration: 1, sources: 1, conditions } }, 'status');
+  });
+
+  afterAll(() => kube.delete(intention));
+
+  test('shows the columns, with the destination', async () => {
+    const lines = (await kubectl('get', 'cint')).trim().split('\n');
+    const [header, row] = lines.map(line => line.split(/ {2,}/));
+    expect(header).toEqual(['NAME', 'READY', 'REASON', 'DESTINATION', 'SOURCES', 'DRIFT', 'AGE']);
+    expect(row).toEqual(['intention', 'True', 'Applied', 'kubectl', '1', 'False', expect.any(String)]);
+  });
+
+  test.each(['spec.destination=kubectl', 'spec.datacenter=dc1'])('selects by %s', async selector => {
+    const names = await kubectl('get', 'cint', '-o', 'name', '--field-selector', selector);
+    expect(names.trim()).toBe('consulintention.proconsul.dev/intention');
+  });
+});
+
 describe('kubectl explain', () => {
   test('shows every field, also nested ones, without a default', async () => {
     const fields = await kubectl('explain', 'consulkv.spec', '--recursive');
@@ -162,7 +191,8 @@ describe('written examples', async () => {
       return { page: pages[page] ?? '', place: place + 1, yaml };
     }),
   );
-  const files = (await readdir(join(root, 'manifests/samples'))).filter(file => file.startsWith('consulkv-'));
+  const all = await readdir(join(root, 'manifests/samples'), { recursive: true });
+  const files = all.filter(file => file.endsWith('.yaml'));
   const samples = files.map(file => ({ path: join(root, 'manifests/samples', file), file }));
 
   test('are there', () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { conditionsOf, ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
+import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { Operator } from '../support/operator.ts';
 import { createRunningWorld } from '../support/running-world.ts';
 import { isConsulWrite, isKubernetesWrite } from '../support/traffic.ts';
@@ -52,6 +53,27 @@ test('release takes the finalizers off, sets every record to Retain, and changes
   expect(await onDelete()).toEqual(new Set(['Retain']));
   expect(await Promise.all(names.map(finalizersOf))).toEqual([[], ['example.com/other'], [], []]);
   expect(await ownKeys()).toEqual(before);
+});
+
+test('a release that loses the lead takes no finalizer off any more', async () => {
+  operator = await world.startOperator();
+  for (const name of names) await kvs.ready(name);
+  await eventually(async () => expect(await onDelete()).toContain('Delete'), {
+    what: 'it is taken up again',
+  });
+  await operator.stop();
+  const isFinalizer = ({ method, path }: RecordedRequest) => method === 'PATCH' && !path.endsWith('/status');
+  const held = world.toKube.when(isFinalizer, { kind: 'hold' });
+  const command = await world.spawnOperator({}, ['release']);
+  await eventually(() => held.hits.length > 0, { what: 'a finalizer is about to be taken off' });
+  const { session } = (await world.consul.kvGet(`proconsul/${world.installId}/leader`)) ?? {};
+  await world.consul.destroySession(session as string);
+  expect(await command.waitForExit()).toEqual({ code: 1, signal: null });
+  held.remove();
+  expect(command.tail(5)).toContain('the lead was lost before all was released');
+  for (const name of names.slice(0, 3)) expect(await finalizersOf(name)).toContain(FINALIZER);
+  await release();
+  expect(await Promise.all(names.map(finalizersOf))).toEqual([[], ['example.com/other'], [], []]);
 });
 
 test('release done twice changes nothing the second time', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { Leases } from '../support/leases.ts';
+import { LEADER_LABEL, Leases } from '../support/leases.ts';
 import { World } from '../support/world.ts';
 
 let world: World;
@@ -79,9 +79,13 @@ test('what the value says goes before the name of the session', async () => {
 
 test('a holder that is no candidate is shown and routed nowhere', async () => {
   const key = await declared('outside');
+  const session = await takeLock(key, 'outside-a');
+  await leases.ledBy('outside', 'outside-a');
+  await pointsAt('outside', 'outside-a');
+  await world.consul.destroySession(session);
   await takeLock(key, 'somebody outside');
   await leases.heldBy('outside', 'somebody outside');
-  expect(await leases.labelled('outside')).toEqual([]);
+  await eventually(async () => expect(await leases.labelled('outside')).toEqual([]), { what: 'no label' });
   await pointsAt('outside');
 });
 
@@ -96,19 +100,48 @@ test('deleting leaves the lock, and takes label and Service away', async () => {
   await pointsAt('left');
 });
 
-test('from the operator to the applications and back', async () => {
+test('from the operator to the applications and back: locks go, and the history stays', async () => {
   const key = await declared('switched', { heldBy: 'Operator' });
   await leases.ledBy('switched', 'switched-a');
   await leases.change('switched', { heldBy: 'Application' });
   await leases.heldBy('switched');
   expect(await leases.lock(key)).toBeUndefined();
-  const record = `ConsulLeaderLease/${world.namespace}/switched`;
-  expect(await world.records()).not.toHaveProperty([record]);
-  const session = await takeLock(key, 'switched-b');
+  const record = (await world.records())[`ConsulLeaderLease/${world.namespace}/switched`];
+  expect(record).toMatchObject({ names: {}, lease: { label: LEADER_LABEL, transitions: 0 } });
+  const value = {
+    holder: 'switched-b',
+    uid: 'process-1',
+    fencingToken: '4000000000',
+    acquiredTime: '2026-01-01T00:00:00Z',
+  };
+  const session = await takeLock(key, 'switched-b', JSON.stringify(value));
   await leases.ledBy('switched', 'switched-b');
   await leases.change('switched', { heldBy: 'Operator' });
   await leases.stands('switched', { ready: 'False', reason: 'AlreadyExists', stalled: true });
   await world.consul.destroySession(session);
   await world.consul.kvDelete(key);
-  await leases.ledBy('switched', 'switched-a');
+  const [holder] = await leases.ledBy('switched', 'switched-a');
+  expect(Number(holder?.fencingToken)).toBeGreaterThan(4_000_000_000);
+  expect((await leases.get('switched'))['status'].transitions).toBe(1);
+});
+
+test('refused after it was led: label and endpoints still follow, and go with the resource', async () => {
+  const key = await declared('barred');
+  const session = await takeLock(key, 'barred-a');
+  await leases.ledBy('barred', 'barred-a');
+  await pointsAt('barred', 'barred-a');
+  await world.kube.create(world.object('v1', 'Service', 'foreign', { spec: { ports: [{ port: 1 }] } }));
+  await leases.change('barred', { service: { name: 'foreign', ports: [{ port: 80 }] } });
+  const lease = await leases.stands('barred', { ready: 'False', reason: 'AlreadyExists', stalled: true });
+  expect(lease.metadata.finalizers).toEqual(['proconsul.dev/finalizer']);
+  expect(await leases.labelled('barred')).toEqual(['barred-a']);
+  await world.consul.destroySession(session);
+  const next = await takeLock(key, 'barred-b');
+  await eventually(async () => expect(await leases.labelled('barred')).toEqual(['barred-b']), {
+    what: 'the label follows',
+  });
+  await leases.remove('barred');
+  expect(await leases.labelled('barred')).toEqual([]);
+  expect((await leases.lock(key))?.session).toBe(next);
+  expect(await world.kube.get(world.object('v1', 'Service', 'foreign'))).toBeDefined();
 });

@@ -38,10 +38,12 @@ test('deleting leaves nothing: no lock, session, record, label, Service or slice
   expect((await leases.events('deleted')).map(({ reason }) => reason)).toContain('Created');
 });
 
-test('one whose finalizer was taken off: what is in Consul goes all the same', async () => {
+test('one whose finalizer was taken off: what is in Consul goes all the same, and so does the label', async () => {
   await leases.readyPods('stripped', ['stripped-a']);
-  await leases.declare('stripped');
-  await leases.ledBy('stripped', 'stripped-a');
+  await leases.declare('stripped', { leaderLabel: 'example.com/leads' });
+  await leases.heldBy('stripped', 'stripped-a');
+  const labelled = () => leases.labelled('stripped', 'example.com/leads');
+  await eventually(async () => expect(await labelled()).toEqual(['stripped-a']), { what: 'the label' });
   await world.kube.delete(leases.object('stripped'));
   await world.kube.patch(leases.object('stripped'), { metadata: { finalizers: null } }).catch(() => {});
   await leases.gone('stripped');
@@ -53,6 +55,7 @@ test('one whose finalizer was taken off: what is in Consul goes all the same', a
     },
     { what: 'nothing of it is left in Consul' },
   );
+  expect(await labelled()).toEqual([]);
 });
 
 test('at rest nothing is written to either side, and no turns are taken', async () => {
@@ -117,6 +120,22 @@ describe('suspended', () => {
     );
     await leases.change('paused', { suspend: false });
     await leases.ledBy('paused', 'paused-b');
+  });
+
+  test('a label that is changed meanwhile: the former one goes as soon as it is resumed', async () => {
+    await leases.readyPods('renamed', ['renamed-a']);
+    await leases.declare('renamed', { leaderLabel: 'example.com/old' });
+    await leases.heldBy('renamed', 'renamed-a');
+    const labelled = (label: string) => leases.labelled('renamed', `example.com/${label}`);
+    await eventually(async () => expect(await labelled('old')).toEqual(['renamed-a']), { what: 'the label' });
+    await leases.change('renamed', { suspend: true, leaderLabel: 'example.com/new' });
+    await leases.stands('renamed', { ready: 'True', reason: 'Suspended' });
+    expect(await labelled('old')).toEqual(['renamed-a']);
+    await leases.change('renamed', { suspend: false });
+    await eventually(
+      async () => expect([await labelled('old'), await labelled('new')]).toEqual([[], ['renamed-a']]),
+      { what: 'the other label' },
+    );
   });
 
   test('without candidates it is Suspended, too', async () => {

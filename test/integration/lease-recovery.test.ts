@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
+import type { Matcher } from '../support/fault-rules.ts';
 import { ConsulKvs } from '../support/consulkv.ts';
 import { type Holder, Leases } from '../support/leases.ts';
 import { World } from '../support/world.ts';
@@ -129,6 +130,21 @@ describe('an admin', () => {
 describe('a key that is used for something else is left as it is', () => {
   const GO_LOCK = 0x2ddccbc058a50c18n;
   const GO_SEMAPHORE = 0xe0f69a2baa414de0n;
+
+  test('also one that is written between the look and the lock', async () => {
+    const key = world.key('leases/between');
+    const isLock: Matcher = ({ path, body }) =>
+      path === '/v1/txn' && body.includes('"Verb":"lock"') && body.includes(key);
+    const rule = world.toConsul.when(isLock, { kind: 'hold' }, { times: 1 });
+    await leases.readyPods('between', ['between-a']);
+    await leases.declare('between', { key });
+    await eventually(() => rule.hits.length > 0, { what: 'the lock is on its way' });
+    await world.consul.kvPut(key, 'data of somebody');
+    const before = await leases.lock(key);
+    rule.release();
+    await leases.stands('between', { ready: 'False', reason: 'AlreadyExists', stalled: true });
+    expect(await leases.lock(key)).toEqual(before);
+  });
 
   test.each<[what: string, name: string, value: string, flags: bigint, says: string]>([
     ['a lock of Go', 'go-lock', '', GO_LOCK, "Go's api.Lock"],

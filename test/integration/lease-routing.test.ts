@@ -59,7 +59,7 @@ async function planned(wish: RoutingWish): Promise<readonly RouteStep[]> {
   ]);
   const observed = { services, slices } as unknown as Record<'services' | 'slices', Observed[]>;
   const plan = planRouting(wish, observed);
-  if (plan.kind === 'refuse') throw new Error(plan.message);
+  if (plan.refusal !== undefined) throw new Error(plan.refusal.message);
   return plan.steps;
 }
 

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
+import type { Matcher } from '../support/fault-rules.ts';
 import type { KubeObject } from '../support/kube-api.ts';
 import { LEADER_LABEL, Leases } from '../support/leases.ts';
 import { World } from '../support/world.ts';
@@ -115,6 +116,26 @@ test.each<[what: string, name: string, edit: () => Promise<unknown>, isRight: ()
   await leases.heldBy(name, `${name}-a`);
 });
 
+test('a Pod that takes the place of the leader, by the same name, gets no label that was on its way', async () => {
+  await leases.readyPods('replaced', ['replaced-a']);
+  const isLabel: Matcher = ({ method, path }) => method === 'PATCH' && path.endsWith('/pods/replaced-a');
+  await leases.setReady('replaced-a', true);
+  const rule = world.toKube.when(
+    request => isLabel(request) && request.body.includes(LEADER_LABEL),
+    { kind: 'hold' },
+    { times: 1 },
+  );
+  await leases.declare('replaced');
+  await eventually(() => rule.hits.length > 0, { what: 'the label is on its way' });
+  await leases.deletePod('replaced-a');
+  await leases.createPod('replaced', 'replaced-a');
+  rule.release();
+  await eventually(() => rule.hits[0]?.upstreamStatus !== undefined, { what: 'it has arrived' });
+  expect(rule.hits[0]?.upstreamStatus).toBe(409);
+  await leases.heldBy('replaced');
+  expect(await leases.labelled('replaced')).toEqual([]);
+});
+
 test('a Service of that name that is not ours: AlreadyExists, untouched, and nothing is locked', async () => {
   const theirs = { ...service('taken'), spec: { ports: [{ port: 1234 }], selector: { app: 'theirs' } } };
   const before = await world.kube.create(theirs);
@@ -125,6 +146,26 @@ test('a Service of that name that is not ours: AlreadyExists, untouched, and not
   expect(await world.kube.get(service('taken'))).toEqual(before);
   expect(await leases.lock(leases.defaultKey('taken'))).toBeUndefined();
   expect(lease.metadata.finalizers).toBeUndefined();
+});
+
+test('a Service that is not ours, in a lease that is held: who dies loses it, nobody follows before the Service goes', async () => {
+  await leases.readyPods('edited', ['edited-a', 'edited-b']);
+  await leases.declare('edited', serviceOf('edited'));
+  await leases.ledBy('edited', 'edited-a');
+  await pointsAt('edited', 'edited-a');
+  const foreign = world.object('v1', 'Service', 'edited-foreign', { spec: { ports: [{ port: 1234 }] } });
+  await world.kube.create(foreign);
+  await leases.change('edited', { service: { ...serviceOf('edited').service, name: 'edited-foreign' } });
+  await leases.stands('edited', { ready: 'False', reason: 'AlreadyExists', stalled: true });
+  expect((await leases.holders('edited')).map(({ name }) => name)).toEqual(['edited-a']);
+  await leases.setReady('edited-a', false);
+  await eventually(async () => expect(await leases.holders('edited')).toEqual([]), { what: 'nobody leads' });
+  expect((await leases.lock(leases.defaultKey('edited')))?.session).toBeUndefined();
+  await eventually(async () => expect(await leases.labelled('edited')).toEqual([]), { what: 'no label' });
+  await pointsAt('edited');
+  await leases.stands('edited', { ready: 'False', reason: 'AlreadyExists', stalled: true });
+  await world.kube.delete(foreign);
+  await leases.ledBy('edited', 'edited-b');
 });
 
 test('two leases with one label on one Pod: it stays for as long as one of them leads there', async () => {
@@ -144,4 +185,72 @@ test('two leases with one label on one Pod: it stays for as long as one of them 
   expect(patches.filter(({ body }) => body.includes('null'))).toEqual([]);
   await leases.remove('one');
   expect(await leases.labelled('one')).toEqual([]);
+});
+
+const isLeaseStatus: Matcher = ({ method, path }) =>
+  method === 'PATCH' && path.includes('/consulleaderleases/') && path.endsWith('/status');
+
+describe('two leases with one label', () => {
+  const shared = { candidates: { selector: { matchLabels: { team: 'duo' } } } };
+  const becomesLabelled = (...pods: readonly string[]) =>
+    eventually(async () => expect(await leases.labelled('duo')).toEqual(pods), {
+      what: `${pods.join(', ') || 'nobody'} carries the label`,
+    });
+
+  beforeAll(async () => {
+    for (const name of ['duo-a', 'duo-b']) {
+      await leases.createPod('duo', name, { team: 'duo' });
+      await leases.setReady(name, true, new Date(name === 'duo-a' ? 0 : 1000));
+    }
+  });
+
+  test('a Pod that both led loses it when both lose it at the same time, again and again', async () => {
+    await Promise.all(['duo-1', 'duo-2'].map(name => leases.declare(name, shared)));
+    for (const [from, to] of [
+      ['duo-a', 'duo-b'],
+      ['duo-b', 'duo-a'],
+      ['duo-a', 'duo-b'],
+    ] as const) {
+      await leases.setReady(to, true);
+      for (const name of ['duo-1', 'duo-2']) await leases.heldBy(name, from);
+      await becomesLabelled(from);
+      await leases.setReady(from, false);
+      for (const name of ['duo-1', 'duo-2']) await leases.heldBy(name, to);
+      await becomesLabelled(to);
+    }
+    // Each knows by Consul that the other one lost it, before any status says so.
+    const statuses = world.toKube.when(isLeaseStatus, { kind: 'hold' });
+    await leases.setReady('duo-b', false);
+    await becomesLabelled();
+    statuses.release();
+    for (const name of ['duo-1', 'duo-2']) await leases.heldBy(name);
+    for (const name of ['duo-1', 'duo-2']) await leases.remove(name);
+  });
+
+  test('that lead different Pods: both Pods keep it, and each loses it with its own lease', async () => {
+    await leases.setReady('duo-a', true);
+    await leases.declare('duo-3', shared);
+    await leases.heldBy('duo-3', 'duo-a');
+    await leases.setReady('duo-b', true);
+    const other = { matchExpressions: [{ key: 'other', operator: 'Exists' }] };
+    await world.kube.patch(leases.pod('duo-b'), { metadata: { labels: { other: '' } } });
+    await leases.declare('duo-4', { candidates: { selector: other } });
+    await leases.heldBy('duo-4', 'duo-b');
+    await becomesLabelled('duo-a', 'duo-b');
+    const removals = (): number =>
+      world.toKube.requests.filter(
+        ({ method, path, body }) =>
+          method === 'PATCH' && path.endsWith('/pods/duo-b') && body.includes('null'),
+      ).length;
+    const before = removals();
+    // Wakes the lease that does not lead there, and may not mind.
+    await world.kube.patch(leases.pod('duo-b'), { metadata: { labels: { note: 'x' } } });
+    await world.kube.patch(leases.pod('duo-a'), { metadata: { labels: { [LEADER_LABEL]: null } } });
+    await becomesLabelled('duo-a', 'duo-b');
+    expect(removals()).toBe(before);
+    await leases.remove('duo-4');
+    await becomesLabelled('duo-a');
+    await leases.remove('duo-3');
+    await becomesLabelled();
+  });
 });

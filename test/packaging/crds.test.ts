@@ -6,6 +6,7 @@ import type { CelRule } from '../../src/api/v1alpha1/common.ts';
 import { KINDS } from '../../src/api/v1alpha1/kinds.ts';
 import { crdPath } from '../../src/tools/crd.ts';
 import type { SchemaNode } from '../../src/tools/structural.ts';
+import { INTENTION_CASES, REGEX_CASES } from '../unit/api/consulintention-cases.ts';
 import { SPEC_CASES } from '../unit/api/consulkv-cases.ts';
 import { LEASE_CASES } from '../unit/api/consulleaderlease-cases.ts';
 
@@ -91,6 +92,12 @@ describe.each(crds.map(({ kind, crd }) => ({ name: kind.kind, version: crd.spec.
 );
 
 const CONTRACTS = [
+  {
+    name: 'ConsulIntention',
+    columns: ['Ready', 'Reason', 'Destination', 'Sources', 'Drift', 'Age'],
+    wide: ['Message', 'Last Applied'],
+    cases: [...INTENTION_CASES, ...REGEX_CASES],
+  },
   {
     name: 'ConsulKV',
     columns: ['Ready', 'Reason', 'Path', 'Keys', 'Drift', 'Age'],

@@ -71,6 +71,12 @@ const BREACHES: Readonly<Record<string, readonly (readonly [source: string, rule
     [`import { x } from '../kube/store.ts';`, 'ownership -> core, consul, commit'],
     [`import type { ConsulWrites } from '../consul/client.ts';`, 'may write to Consul'],
     [`import * as txn from '../consul/txn.ts';`, 'may write to Consul'],
+    [`import type { ConfigEntryWrites } from '../consul/config-entry.ts';`, 'may write to Consul'],
+    [`import { createConfigEntries } from '../consul/config-entry.ts';`, 'may write to Consul'],
+  ],
+  'commit/lease-sessions.ts': [
+    [`await consul.configEntries.put(body, 0, options);`, 'only commit/intention-entries.ts may'],
+    [`const remove = this.#options.consul.configEntries.delete;`, 'only commit/intention-entries.ts may'],
   ],
   'kube/store.ts': [[`import { x } from '../consul/kv.ts';`, 'kube -> core, api']],
   'kube/reflector.ts': [[`import { Agent } from 'undici';`, 'undici belongs to']],
@@ -121,6 +127,8 @@ describe('each rule can be broken', () => {
     ['commit/group-commit.ts', `import type { ConsulWrites } from '../consul/client.ts';`],
     ['reconcilers/kv/plan.ts', `import type { ModifyIndex } from '../../consul/types.ts';`],
     ['reconcilers/kv/plan.ts', `const shown = new Date(0); const own = { console: 1, setTimeout: 2 };`],
+    ['commit/intention-entries.ts', `await consul.configEntries.put(body, 0, options);`],
+    ['mirror/intention-mirror.ts', `await consul.configEntries.get(id, options);`],
     ['version.ts', `import p from '../package.json' with { type: 'json' };`],
     ['consul/kv.ts', `// import { x } from '../kube/store.ts';\nconst text = "import '../kube/store.ts'";`],
   ])('but not by %s with %s', (path, source) => {

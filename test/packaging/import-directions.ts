@@ -66,6 +66,7 @@ export const PURE_FILES: readonly string[] = [
   'reconcilers/*/plan.ts',
   'reconcilers/*/refusals.ts',
   'reconcilers/*/report.ts',
+  'reconcilers/intention/{canonical,decide,entry,writes}.ts',
   'reconcilers/lease/{candidates,endpoints,labels,pods,routing,selector,sessions,slots,steps}.ts',
   'election/{deadline,model,predecessor,renewal,seen-lock,state,timing}.ts',
   'ownership/record.ts',
@@ -96,9 +97,28 @@ export const PACKAGES: readonly PackageOwners[] = [
 
 /** What changes Consul reaches it through one place. */
 export const WRITE_SIDE = {
-  names: ['ConsulWrites', 'TxnWrites', 'createTxnWrites'],
+  names: [
+    'ConsulWrites',
+    'TxnWrites',
+    'createTxnWrites',
+    'KvWrites',
+    'createKv',
+    'SessionWrites',
+    'createSessions',
+    'CatalogWrites',
+    'createCatalog',
+    'ConfigEntryWrites',
+    'createConfigEntries',
+  ],
   of: 'consul/',
   openTo: ['consul/', 'commit/', 'election/'],
+} as const;
+
+/** Calls that change what no transaction can fence, by the part of the client, and the one file that may make them. */
+export const GUARDED_CALLS = {
+  of: 'configEntries',
+  verbs: ['put', 'delete'],
+  openTo: 'commit/intention-entries.ts',
 } as const;
 
 /** The list as ARCHITECTURE.md shows it, in a block fenced as `import-directions`. */

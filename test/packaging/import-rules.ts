@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { parseSync, type Program, Visitor } from 'oxc-parser';
 import {
+  GUARDED_CALLS,
   LAYERS,
   OPEN_TO_ALL,
   OUTSIDE,
@@ -32,6 +33,7 @@ export function brokenRules(file: SourceFile): string[] {
     ...(onlyComputes(file.path)
       ? impurities(program).map(what => `${what}: core and pure files only compute`)
       : []),
+    ...(file.path === GUARDED_CALLS.openTo ? [] : guardedCalls(program)),
   ];
   return [...new Set(broken)].map(rule => `${file.path} ${rule}`);
 }
@@ -141,6 +143,21 @@ function read({ path, source }: SourceFile): { program: Program; imports: Import
     },
   }).visit(program);
   return { program, imports, problems };
+}
+
+/** `….configEntries.put` and the like, called or handed on. */
+function guardedCalls(program: Program): string[] {
+  const found: string[] = [];
+  const { of, verbs, openTo } = GUARDED_CALLS;
+  new Visitor({
+    MemberExpression: ({ object, property }) => {
+      if (object.type !== 'MemberExpression' || property.type !== 'Identifier') return;
+      if (object.property.type !== 'Identifier' || object.property.name !== of) return;
+      if (verbs.some(verb => verb === property.name))
+        found.push(`uses ${of}.${property.name}: only ${openTo} may`);
+    },
+  }).visit(program);
+  return found;
 }
 
 const IMPURE_GLOBALS: ReadonlySet<string> = new Set([

@@ -1,8 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import type { CommonStatus } from '../../src/api/v1alpha1/common.ts';
+import { type ConsulIntentionSpec, parseConsulIntention } from '../../src/api/v1alpha1/consulintention.ts';
 import { type ConsulKVSpec, parseConsulKV } from '../../src/api/v1alpha1/consulkv.ts';
+import type { Parsed } from '../../src/api/v1alpha1/resource.ts';
 
 const folder = join(import.meta.dirname, '../../manifests/samples');
 
@@ -22,10 +25,10 @@ async function readSample(file: string): Promise<Sample> {
   return { file, manifests: parseAllDocuments(text).map(document => document.toJS() as Manifest) };
 }
 
-const files = (await readdir(folder)).filter(file => file.startsWith('consulkv-'));
+const files = (await readdir(folder, { recursive: true })).filter(file => file.endsWith('.yaml'));
 const samples = await Promise.all(files.map(readSample));
 
-function specOf(manifest: Manifest): ConsulKVSpec {
+function specOf<Spec>(manifest: Manifest, parse: (object: unknown) => Parsed<Spec, CommonStatus>): Spec {
   const metadata = {
     namespace: 'default',
     uid: 'u',
@@ -33,12 +36,16 @@ function specOf(manifest: Manifest): ConsulKVSpec {
     generation: 1,
     ...manifest.metadata,
   };
-  const parsed = parseConsulKV({ ...manifest, metadata });
+  const parsed = parse({ ...manifest, metadata });
   if (!parsed.ok) throw new Error(`${manifest.metadata.name}: ${parsed.problem}`);
   return parsed.value.spec;
 }
 
-const specsOf = (sample: Sample) => sample.manifests.filter(({ kind }) => kind === 'ConsulKV').map(specOf);
+const ofKind = (sample: Sample, wanted: string) => sample.manifests.filter(({ kind }) => kind === wanted);
+const kvsOf = (sample: Sample): ConsulKVSpec[] =>
+  ofKind(sample, 'ConsulKV').map(manifest => specOf(manifest, parseConsulKV));
+const intentionsOf = (sample: Sample): ConsulIntentionSpec[] =>
+  ofKind(sample, 'ConsulIntention').map(manifest => specOf(manifest, parseConsulIntention));
 
 /** `ConfigMap orders`: everything a spec refers to. */
 function referencesOf(spec: ConsulKVSpec): string[] {
@@ -53,13 +60,16 @@ function referencesOf(spec: ConsulKVSpec): string[] {
 }
 
 describe.each(samples)('$file', sample => {
-  test('declares a ConsulKV that keeps every rule', () => {
-    expect(specsOf(sample).length).toBeGreaterThan(0);
+  test('declares a resource that keeps every rule, of the kind that the file is named after', () => {
+    const [declared] = [...kvsOf(sample), ...intentionsOf(sample)];
+    expect(declared).toBeDefined();
+    const kind = basename(sample.file).startsWith('consulkv-') ? 'ConsulKV' : 'ConsulIntention';
+    expect(ofKind(sample, kind)).not.toEqual([]);
   });
 
   test('brings what it refers to', () => {
     const brought = sample.manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
-    expect(brought).toEqual(expect.arrayContaining(specsOf(sample).flatMap(referencesOf)));
+    expect(brought).toEqual(expect.arrayContaining(kvsOf(sample).flatMap(referencesOf)));
   });
 
   test('names no namespace, so that it applies in any one', () => {
@@ -67,12 +77,14 @@ describe.each(samples)('$file', sample => {
   });
 });
 
-test('no two samples share a path or a name', () => {
-  const paths = samples.flatMap(specsOf).map(spec => spec.key ?? spec.prefix ?? '');
+test('no two samples declare the same keys, the same destination or the same name', () => {
+  const paths = samples.flatMap(kvsOf).map(spec => spec.key ?? spec.prefix ?? '');
   const nested = paths.filter((path, at) =>
     paths.some((other, place) => place !== at && path.startsWith(other)),
   );
   expect(nested).toEqual([]);
+  const destinations = samples.flatMap(intentionsOf).map(({ destination }) => destination);
+  expect(new Set(destinations).size).toBe(destinations.length);
   const names = samples.flatMap(({ manifests }) =>
     manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`),
   );

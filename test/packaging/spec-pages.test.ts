@@ -10,7 +10,8 @@ const folder = join(import.meta.dirname, '../../docs/spec');
 /** Reasons that a kind never shows. */
 const OF_OTHERS: Readonly<Record<string, readonly Reason[]>> = {
   ConsulKV: ['NoCandidates', 'DependencyNotReady'],
-  ConsulLeaderLease: ['DependencyNotReady', 'SourceNotFound', 'SourceForbidden', 'TooLarge'],
+  ConsulIntention: ['NoCandidates', 'SourceNotFound', 'SourceForbidden'],
+  ConsulLeaderLease: ['DependencyNotReady', 'SourceNotFound', 'TooLarge'],
 };
 
 const pages = await Promise.all(

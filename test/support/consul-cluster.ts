@@ -54,15 +54,23 @@ export class ConsulCluster {
     );
   }
 
+  /** Resolves when Consul gives one: not right after a restore, nor after an election. */
   async takeSnapshot(): Promise<Snapshot> {
-    return (await fetch(`${this.#anyServer().address}/v1/snapshot`)).arrayBuffer();
+    return eventually(
+      async () => {
+        const reply = await fetch(`${this.#anyServer().address}/v1/snapshot`);
+        if (reply.status !== 200) throw new Error(await reply.text());
+        return reply.arrayBuffer();
+      },
+      { what: 'Consul gives a snapshot', pollMs: 250 },
+    );
   }
 
   /** Resolves with the Raft index at which everything became what it had been. */
   async restore(snapshot: Snapshot): Promise<number> {
     const { address } = await this.leader();
-    const { status, statusText } = await fetch(`${address}/v1/snapshot`, { method: 'PUT', body: snapshot });
-    if (status !== 200) throw new Error(`the snapshot was not restored: ${status} ${statusText}`);
+    const reply = await fetch(`${address}/v1/snapshot`, { method: 'PUT', body: snapshot });
+    if (reply.status !== 200) throw new Error(`the snapshot was not restored: ${await reply.text()}`);
     const self = (await new ConsulApi({ address }).get('/v1/agent/self')) as {
       Stats: { raft: { last_snapshot_index: string } };
     };

@@ -4,18 +4,30 @@ import { ConsulCluster, type Snapshot } from './consul-cluster.ts';
 import { ConsulKvs } from './consulkv.ts';
 import { eventually } from './eventually.ts';
 import type { RecordedRequest } from './fault-rules.ts';
-import { fencingProblems } from './fencing-laws.ts';
+import { fencingProblems, type Marks, marksOf } from './fencing-laws.ts';
+import { LeadTimes, type Sent } from './lead-times.ts';
 import { LockHistory } from './lock-history.ts';
+import { PassedLease } from './passed-lease.ts';
 import { Replica } from './replica.ts';
-import { isConsulWrite, isOwnElection, isSessionRenewal, isTransaction } from './traffic.ts';
+import { StoreFollower } from './store-follower.ts';
+import {
+  destroyedSession,
+  isConsulWrite,
+  isKubernetesWrite,
+  isLeaseSessionCreation,
+  isOwnElection,
+  isSessionRenewal,
+  isStatusWrite,
+  isTransaction,
+} from './traffic.ts';
 import { World } from './world.ts';
-import { type WrittenTransaction, writtenTransactions } from './write-recorder.ts';
+import { WriteRecorder, type WrittenTransaction } from './write-recorder.ts';
 
 export const TTL_MS = 10_000;
 export const LOCK_DELAY_MS = 5_000;
 /** Consul ends a session after twice its TTL, and keeps the lock closed for the lock-delay. */
 export const CRASH_FAILOVER_MS = 2 * TTL_MS + LOCK_DELAY_MS;
-/** Of a standby whose leader gave the lead up by itself. */
+/** From the SIGTERM to a leader to the first transaction of the next. */
 export const HANDOVER_MS = 1_000;
 /** For what has to happen only after a machine that others use, too, has come to it. */
 const PATIENCE_MS = 30_000;
@@ -31,9 +43,13 @@ interface LockEntry {
   readonly holder: string;
 }
 
+/** No Consul of before. */
+const NO_MARKS: Marks = { epoch: 0, tokens: new Map() };
+
 /**
- * Three replicas of one install on three Consul servers and one API server, with resources that change all the time.
- * What they write is recorded, each transaction with Consul's own index, and so is who held the lock at which.
+ * Three replicas of one install on three Consul servers and one API server, with resources of both kinds that change
+ * all the time. What they send is recorded, each transaction with Consul's own index, and so is what then stood in
+ * Consul, and who held the lock at which index.
  */
 export class ElectionWorld {
   readonly world: World;
@@ -41,9 +57,14 @@ export class ElectionWorld {
   readonly cluster: ConsulCluster;
   readonly replicas: readonly Replica[];
   readonly changing: ChangingKvs;
+  readonly passed: PassedLease;
   readonly lockKey: string;
-  #history: LockHistory;
-  #laws: { readonly since: number; readonly epoch: number } = { since: 0, epoch: 0 };
+  readonly #recorder: WriteRecorder;
+  readonly #leadTimes = new LeadTimes();
+  #history = new LockHistory();
+  #follower: StoreFollower;
+  /** What the laws begin with: a Consul that was rebuilt has other indexes. */
+  #begin: { readonly since: number; readonly least: Marks } = { since: 0, least: NO_MARKS };
 
   private constructor(world: World, cluster: ConsulCluster, replicas: readonly Replica[]) {
     this.world = world;
@@ -51,8 +72,10 @@ export class ElectionWorld {
     this.cluster = cluster;
     this.replicas = replicas;
     this.changing = new ChangingKvs(world, this.kvs);
+    this.passed = new PassedLease(world);
     this.lockKey = `proconsul/${world.installId}/leader`;
-    this.#history = new LockHistory(cluster, this.lockKey);
+    this.#recorder = new WriteRecorder(this.lockKey);
+    this.#follower = this.#follow();
   }
 
   /** With one replica that leads and two that stand by. */
@@ -81,7 +104,7 @@ export class ElectionWorld {
     );
     const election = new ElectionWorld(world, cluster, all);
     try {
-      await election.#begin();
+      await election.#start();
       return election;
     } catch (error) {
       await election.close();
@@ -116,12 +139,27 @@ export class ElectionWorld {
     });
   }
 
-  /** Resolves when a renewal was sent that was not yet due now. */
+  /** Resolves with the session when a transaction of any tenure but those was committed. */
+  async actsAfter(past: readonly string[], withinMs: number): Promise<string> {
+    const isNext = ({ session, outcome, keys }: WrittenTransaction): boolean =>
+      outcome === 'committed' && keys.length > 0 && session !== undefined && !past.includes(session);
+    const found = await eventually(() => this.transactions.find(isNext) ?? false, {
+      what: 'the next leader has acted',
+      timeoutMs: withinMs,
+      pollMs: 5,
+    });
+    return (found as WrittenTransaction).session as string;
+  }
+
+  /** Resolves as soon as a renewal was answered that was not yet due now. */
   async renews(): Promise<void> {
     const since = performance.now();
-    await eventually(() => this.#requestsSince(since).some(isSessionRenewal), {
-      what: 'the leader renews its session',
-    });
+    const session = (await this.lock()).session;
+    const path = `/v1/session/renew/${session}`;
+    await eventually(
+      () => this.#requestsSince(since).some(one => one.path === path && one.upstreamStatus === 200),
+      { what: 'the leader renews its session', pollMs: 5 },
+    );
   }
 
   others({ replica }: Pick<Reign, 'replica'>): readonly Replica[] {
@@ -130,9 +168,12 @@ export class ElectionWorld {
 
   /** Writing transactions of all replicas, in the order of arrival. */
   get transactions(): readonly WrittenTransaction[] {
-    const requests = this.replicas.flatMap(({ consulRequests }) => consulRequests);
-    const inOrder = requests.sort((one, other) => one.at - other.at);
-    return writtenTransactions(inOrder, this.lockKey);
+    return this.#recorder.transactions(this.#requestsSince(0));
+  }
+
+  /** Every session that a tenure has begun with. */
+  get sessions(): readonly string[] {
+    return this.transactions.flatMap(({ acquires }) => acquires ?? []);
   }
 
   committed(session: string): readonly WrittenTransaction[] {
@@ -173,18 +214,26 @@ export class ElectionWorld {
   }
 
   async restore(taken: Awaited<ReturnType<ElectionWorld['takeSnapshot']>>): Promise<void> {
-    const index = await this.cluster.restore(taken.snapshot);
+    const index = await this.#follower.across(() => this.cluster.restore(taken.snapshot));
     this.#history.note({ index, session: taken.session });
   }
 
-  /** Another Consul at the same addresses, with nothing in it. Its indexes are others. */
-  async wipe(): Promise<void> {
+  /**
+   * Another Consul at the same addresses, with nothing in it. Its indexes are others.
+   *
+   * @param whoRemembers `nobody`: the tokens of the leader's own lock begin anew, which stood nowhere but in Consul.
+   * Owner records carry the epoch, and tokens of leases stand in statuses, too: these go on.
+   */
+  async wipe(whoRemembers: 'replicas' | 'nobody'): Promise<void> {
     await Promise.all(this.cluster.servers.map(server => server.kill()));
     this.assertLaws();
-    await this.#history.close();
-    this.#laws = { since: performance.now(), epoch: this.#highestEpoch() + 1 };
+    await this.#follower.close();
+    const { epoch, tokens } = marksOf({ transactions: this.transactions, least: this.#begin.least });
+    const kept = [...tokens].filter(([key]) => whoRemembers === 'replicas' || key !== this.lockKey);
+    this.#begin = { since: performance.now(), least: { epoch: epoch + 1, tokens: new Map(kept) } };
+    this.#history = new LockHistory();
     await Promise.all(this.cluster.servers.map(server => server.start({ wipe: true })));
-    this.#history = new LockHistory(this.cluster, this.lockKey);
+    this.#follower = this.#follow();
   }
 
   /**
@@ -198,13 +247,14 @@ export class ElectionWorld {
 
   /** Lets the resources be for as long as `act` takes; before it, every last change has been carried out. */
   async whileNothingChanges<T>(act: () => Promise<T>): Promise<T> {
-    await this.changing.stop();
+    await Promise.all([this.changing.stop(), this.passed.stop()]);
     try {
       for (const name of this.changing.names) await this.kvs.ready(name);
       await this.world.becomesStored('', this.changing.declared);
+      await this.passed.settled();
       return await act();
     } finally {
-      this.changing.start();
+      this.#change();
     }
   }
 
@@ -218,20 +268,22 @@ export class ElectionWorld {
   }
 
   assertLaws(): void {
-    const { since, epoch } = this.#laws;
+    const { since, least } = this.#begin;
     const transactions = this.transactions.filter(({ request }) => request.at >= since);
     for (const { acquires, index } of transactions) {
       if (acquires !== undefined && index !== undefined) this.#history.note({ index, session: acquires });
     }
-    expect(fencingProblems(transactions, { history: this.#history, leastEpoch: epoch })).toEqual([]);
-    const others = this.#requestsSince(0).filter(one => isConsulWrite(one) && !isTransaction(one));
-    expect(others.map(inWords), 'writes that are no transactions').toEqual([]);
+    const { sightings, removals } = this.#follower;
+    const { lockKey } = this;
+    const evidence = { transactions, history: this.#history, lockKey, sightings, removals, least };
+    expect(fencingProblems(evidence), 'what must never be').toEqual([]);
+    expect(this.#strays(), 'writes without the lead that no transaction carries').toEqual([]);
   }
 
   async close(): Promise<void> {
-    await this.changing.stop().catch(() => {});
+    await Promise.allSettled([this.changing.stop(), this.passed.stop()]);
     await Promise.all(this.replicas.map(replica => replica.close()));
-    await this.#history.close();
+    await this.#follower.close();
     const lease = { name: `proconsul-${this.world.installId}`, namespace: 'default' };
     await this.world.kube.delete({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: lease });
     await this.world.close();
@@ -258,20 +310,71 @@ export class ElectionWorld {
     });
   }
 
-  async #begin(): Promise<void> {
-    await this.changing.declare();
+  async #start(): Promise<void> {
+    await Promise.all([this.changing.declare(), this.passed.declare()]);
     await Promise.all(this.replicas.map(replica => replica.start()));
     await this.reign();
     for (const name of this.changing.names) await this.kvs.ready(name);
-    this.changing.start();
+    await this.passed.settled();
+    this.#change();
   }
 
-  #highestEpoch(): number {
-    return Math.max(0, ...this.transactions.flatMap(({ epochs }) => epochs));
+  #change(): void {
+    this.changing.start();
+    this.passed.start();
+  }
+
+  #follow(): StoreFollower {
+    const history = this.#history;
+    return new StoreFollower(this.cluster, (keys, index) => {
+      const lock = keys.get(this.lockKey);
+      this.#leadTimes.see(lock?.session);
+      if (lock !== undefined) history.note({ index: lock.index, session: lock.session });
+      // Deleted: at this index, or before.
+      else if (history.holderAt(index) !== undefined) history.note({ index, session: undefined });
+    });
   }
 
   #requestsSince(since: number): readonly RecordedRequest[] {
-    return this.replicas.flatMap(({ consulRequests }) => consulRequests.filter(({ at }) => at >= since));
+    return this.replicas
+      .flatMap(({ consulRequests }) => consulRequests)
+      .filter(({ at }) => at >= since)
+      .sort((one, other) => one.at - other.at);
+  }
+
+  /**
+   * What is written in the name of the lead and cannot prove it to the server: sessions of leases, Pods, Services,
+   * finalizers. It must not even be sent without the lead.
+   */
+  #strays(): readonly string[] {
+    const leads = this.#sent(({ consulRequests }) => this.#recorder.transactions(consulRequests)).flatMap(
+      ({ replica, sent: { acquires, request } }) =>
+        acquires === undefined ? [] : [{ replica, session: acquires, from: request.at }],
+    );
+    const leaseSessions = this.#leaseSessions();
+    const isUnfenced = (request: RecordedRequest): boolean =>
+      isLeaseSessionCreation(request) ||
+      leaseSessions.has(destroyedSession(request) ?? '') ||
+      (isConsulWrite(request) && !isTransaction(request));
+    const writes = [
+      ...this.#sent(({ consulRequests }) => consulRequests.filter(isUnfenced)),
+      ...this.#sent(({ toKube }) =>
+        toKube.requests.filter(one => isKubernetesWrite(one) && !isStatusWrite(one)),
+      ),
+    ].map(({ replica, sent: request }): Sent => ({ replica, request }));
+    return this.#leadTimes.strays(writes, leads);
+  }
+
+  #sent<T>(of: (replica: Replica) => readonly T[]): { readonly replica: string; readonly sent: T }[] {
+    return this.replicas.flatMap(replica => of(replica).map(sent => ({ replica: replica.name, sent })));
+  }
+
+  /** Every session that was made for a ConsulLeaderLease. */
+  #leaseSessions(): ReadonlySet<string> {
+    const isMade = (one: RecordedRequest): boolean =>
+      isLeaseSessionCreation(one) && one.upstreamStatus === 200;
+    const replies = this.#requestsSince(0).flatMap(one => (isMade(one) && one.reply) || []);
+    return new Set(replies.map(reply => (JSON.parse(reply) as { ID: string }).ID));
   }
 
   /** Those of the election itself, too, renewals apart. */

@@ -211,6 +211,12 @@ export class Leases {
     return (await this.#world.consul.get(`/v1/session/node/${node}?consistent`)) as never;
   }
 
+  /** The ids of those that were made for one lease, whether they hold it or not. */
+  async sessionsOf(name: string): Promise<string[]> {
+    const prefix = `lease/${this.#world.namespace}/${name}/`;
+    return (await this.sessions()).filter(({ Name }) => Name.startsWith(prefix)).map(({ ID }) => ID);
+  }
+
   async events(name: string): Promise<Event[]> {
     const { kube, namespace } = this.#world;
     const all = await kube.list({ apiVersion: 'events.k8s.io/v1', kind: 'Event' }, namespace);

@@ -1,7 +1,7 @@
 import { FaultProxy } from './fault-proxy.ts';
 import type { RecordedRequest } from './fault-rules.ts';
 import { type LogLine, Operator } from './operator.ts';
-import { isReadOnlyTransaction, isTransaction } from './traffic.ts';
+import { isReadOnlyTransaction, isSessionCreation, isTransaction } from './traffic.ts';
 
 export interface ReplicaOptions {
   readonly name: string;
@@ -31,7 +31,7 @@ export class Replica {
     const { apiServerUrl, caFile } = options.apiServer;
     const toKube = await FaultProxy.start({ upstream: apiServerUrl, caFile });
     const keepReplies = (request: RecordedRequest): boolean =>
-      isTransaction(request) && !isReadOnlyTransaction(request);
+      (isTransaction(request) && !isReadOnlyTransaction(request)) || isSessionCreation(request);
     const toConsul = await Promise.all(
       options.consulAddresses.map(upstream => FaultProxy.start({ upstream, keepReplies })),
     );

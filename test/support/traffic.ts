@@ -28,6 +28,24 @@ function isLeaseWrite(path: string): boolean {
   return /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/[^/]+\/leases(\/|$)/.test(path);
 }
 
+/** Of the node that the sessions of ConsulLeaderLeases belong to, for which no lead is held. */
+export function isLeaseSessionCreation({ method, path, body }: RecordedRequest): boolean {
+  const isMade = path === '/v1/session/create' || path === '/v1/catalog/register';
+  return method === 'PUT' && isMade && LEASES_NODE.test(body);
+}
+
+const LEASES_NODE = /"Node":"proconsul-[^"]+-leases"/;
+
+export function isSessionCreation({ method, path }: RecordedRequest): boolean {
+  return method === 'PUT' && path === '/v1/session/create';
+}
+
+/** The session that a request ends; undefined: it ends none. */
+export function destroyedSession({ method, path }: RecordedRequest): string | undefined {
+  const prefix = '/v1/session/destroy/';
+  return method === 'PUT' && path.startsWith(prefix) ? path.slice(prefix.length) : undefined;
+}
+
 export function isSessionRenewal({ method, path }: RecordedRequest): boolean {
   return method === 'PUT' && path.startsWith('/v1/session/renew/');
 }
@@ -62,6 +80,11 @@ function operationsOf({ body }: RecordedRequest): { readonly Verb?: string; read
 /** Anything that may change what the API server keeps, Events and the election's Lease apart. */
 export function isKubernetesWrite(request: RecordedRequest): boolean {
   return mayChangeKubernetes(request) && !isEvent(request) && !isLeaseWrite(request.path);
+}
+
+/** Conditional on the version that was read, and written without the lead, too, while Consul is away. */
+export function isStatusWrite({ method, path }: RecordedRequest): boolean {
+  return method === 'PATCH' && path.endsWith('/status');
 }
 
 /** A creation or update of an Event of either API. */

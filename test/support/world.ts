@@ -148,10 +148,10 @@ export class World {
     await Promise.all(this.#operators.map(operator => operator[Symbol.asyncDispose]()));
     await Promise.all([this.toKube.close(), this.toConsul.close()]);
     const { kube, consul, namespace } = this;
-    for (const kind of ['ConsulKV', 'ConsulLeaderLease']) {
-      for (const held of await kube.list({ apiVersion: 'proconsul.dev/v1alpha1', kind }, namespace)) {
-        if (held.metadata.finalizers) await kube.patch(held, { metadata: { finalizers: null } });
-      }
+    for (const kind of ['ConsulKV', 'ConsulIntention', 'ConsulLeaderLease']) {
+      const all = await kube.list({ apiVersion: 'proconsul.dev/v1alpha1', kind }, namespace);
+      const held = all.filter(({ metadata }) => metadata.finalizers);
+      await Promise.all(held.map(object => kube.patch(object, { metadata: { finalizers: null } })));
     }
     await kube.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     for (const folder of [`${namespace}/`, `proconsul/${namespace}/`, `proconsul-private/${namespace}`]) {

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { CONSUL_KVS } from '../../src/operator/kinds.ts';
+import { CONSUL_INTENTIONS, CONSUL_KVS } from '../../src/operator/kinds.ts';
 import { CONFIG_MAPS, SECRETS } from '../../src/operator/source-catalog.ts';
 import {
   collectionPath,
@@ -18,7 +18,9 @@ const CRDS: ResourceType = {
   kind: 'CustomResourceDefinition',
   namespaced: false,
 };
-const KINDS = [CRDS, CONSUL_KVS, CONFIG_MAPS, SECRETS];
+/** Those of which there are samples. */
+const SAMPLED = [CONSUL_KVS, CONSUL_INTENTIONS];
+const KINDS = [CRDS, ...SAMPLED, CONFIG_MAPS, SECRETS];
 
 /** Every document of every YAML file in a folder, in the files' order. */
 export async function readManifests(folder: string): Promise<KubeObject[]> {
@@ -67,10 +69,13 @@ interface CustomResourceDefinition extends KubeObject {
 
 /** The resources of ours that exist now. */
 export async function listResources(client: KubeClient, signal: AbortSignal): Promise<readonly KubeObject[]> {
-  const list = await client.request<{ items: KubeObject[] | null }>({
-    method: 'GET',
-    path: collectionPath(CONSUL_KVS),
-    signal,
-  });
-  return list.items ?? [];
+  const lists = await Promise.all(
+    SAMPLED.map(async type => {
+      const path = collectionPath(type);
+      const { items } = await client.request<{ items: KubeObject[] | null }>({ method: 'GET', path, signal });
+      // The items of a list do not say what they are.
+      return (items ?? []).map(item => ({ ...item, kind: type.kind }));
+    }),
+  );
+  return lists.flat();
 }

@@ -1,29 +1,34 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
-import type { ConsulKVStatus } from '../../src/api/v1alpha1/consulkv.ts';
+import type { CommonStatus } from '../../src/api/v1alpha1/common.ts';
 import type { KubeObject } from '../../src/kube/index.ts';
 
 export interface Row {
+  readonly kind: string;
   readonly name: string;
   readonly ready: string;
   readonly reason: string;
-  readonly path: string;
-  readonly keys: string;
+  /** Key, prefix or destination. */
+  readonly place: string;
   readonly drift: string;
   readonly message: string;
 }
 
-export function rowOf({ metadata, spec, status }: KubeObject): Row {
-  const { key, prefix } = (spec ?? {}) as { key?: string; prefix?: string };
-  const { conditions = [], keys } = (status ?? {}) as ConsulKVStatus;
+export function rowOf({ kind = '', metadata, spec, status }: KubeObject): Row {
+  const { key, prefix, destination } = (spec ?? {}) as {
+    key?: string;
+    prefix?: string;
+    destination?: string;
+  };
+  const { conditions = [] } = (status ?? {}) as CommonStatus;
   const find = (type: string) => conditions.find(condition => condition.type === type);
   const ready = find('Ready');
   return {
+    kind,
     name: `${metadata.namespace}/${metadata.name}`,
     ready: ready?.status ?? '',
     reason: ready?.reason ?? '',
-    path: key ?? prefix ?? '',
-    keys: keys === undefined ? '' : String(keys),
+    place: key ?? prefix ?? destination ?? '',
     drift: find('Drifted')?.status ?? '',
     message: ready?.message ?? 'nobody has looked at it yet',
   };
@@ -31,12 +36,14 @@ export function rowOf({ metadata, spec, status }: KubeObject): Row {
 
 export function renderTable(rows: readonly Row[]): string {
   const table = new Table({
-    head: ['Resource', 'Ready', 'Reason', 'Path', 'Keys', 'Drift'].map(title => styleText('bold', title)),
+    head: ['Kind', 'Resource', 'Ready', 'Reason', 'In Consul', 'Drift'].map(title =>
+      styleText('bold', title),
+    ),
     // Its own colours do not ask whether anybody can see them.
     style: { head: [], border: [], compact: true },
   });
-  for (const { name, ready, reason, path, keys, drift } of rows) {
-    table.push([name, coloured(ready), reason, path, keys, drift]);
+  for (const { kind, name, ready, reason, place, drift } of rows) {
+    table.push([kind, name, coloured(ready), reason, place, drift]);
   }
   return table.toString();
 }

@@ -1,6 +1,7 @@
 /**
  * `npm run test:seeded`: takes one guard after the other out of a copy of the project and expects the tests that are
- * there for it to turn red. A test that stays green proves nothing. Arguments: parts of names, to try those bugs only.
+ * there for it to turn red, and to say why. A test that stays green, or fails of something else, proves nothing.
+ * Arguments: parts of names, to try those bugs only.
  */
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +11,13 @@ import Table from 'cli-table3';
 import { addressesOf } from '../sandbox/addresses.ts';
 import { startSandbox } from '../sandbox/sandbox.ts';
 import { plant } from './plant.ts';
-import { type Colour, runTest, type RunOptions } from './run-tests.ts';
+import { type Outcome, runTest, type RunOptions } from './run-tests.ts';
 import { type Catcher, SEEDED_BUGS, type SeededBug } from './seeds.ts';
 
 interface Trial {
   readonly bug: string;
   readonly catcher: Catcher;
-  readonly colour: Colour;
+  readonly outcome: Outcome;
 }
 
 const project = fileURLToPath(new URL('../../', import.meta.url));
@@ -49,7 +50,7 @@ function copyProject(): string {
 /** A test that is red without a bug has not caught one. */
 async function tryWithout(bugs: readonly SeededBug[], options: RunOptions): Promise<Trial[]> {
   const catchers = new Map(
-    bugs.flatMap(bug => bug.catchers).map(catcher => [JSON.stringify(catcher), catcher]),
+    bugs.flatMap(bug => bug.catchers).map(catcher => [`${catcher.file} ${catcher.test}`, catcher]),
   );
   return tryCatchers('none', [...catchers.values()], options);
 }
@@ -68,19 +69,28 @@ async function tryCatchers(bug: string, catchers: readonly Catcher[], options: R
   const trials: Trial[] = [];
   for (const catcher of catchers) {
     process.stderr.write(`bug: ${bug}; ${catcher.file}: ${catcher.test}\n`);
-    trials.push({ bug, catcher, colour: await runTest(catcher, options) });
+    const outcome = await runTest(catcher, options);
+    trials.push({ bug, catcher, outcome });
+    if (!isRight({ bug, outcome }))
+      process.stderr.write(`${outcome.colour}\n${outcome.messages.join('\n')}\n`);
   }
   return trials;
 }
 
 /** @returns whether all is as it should be. */
 function tell(trials: readonly Trial[]): boolean {
-  const isRight = ({ bug, colour }: Trial): boolean => colour === (bug === 'none' ? 'green' : 'red');
-  const table = new Table({ head: ['seeded bug', 'test', 'is', ''], style: { head: [], border: [] } });
+  const head = ['seeded bug', 'test, and what it has to say', 'is', ''];
+  const table = new Table({ head, style: { head: [], border: [] } });
   for (const trial of trials) {
-    const { bug, catcher, colour } = trial;
-    table.push([bug, `${catcher.file}\n${catcher.test}`, colour, isRight(trial) ? 'as it should' : 'WRONG']);
+    const { bug, catcher, outcome } = trial;
+    const said = bug === 'none' ? [] : [`  "${catcher.says}"`];
+    const test = [catcher.file, catcher.test, ...said].join('\n');
+    table.push([bug, test, outcome.colour, isRight(trial) ? 'as it should' : 'WRONG']);
   }
   process.stdout.write(`${table.toString()}\n`);
   return trials.every(isRight);
+}
+
+function isRight({ bug, outcome: { colour } }: Pick<Trial, 'bug' | 'outcome'>): boolean {
+  return colour === (bug === 'none' ? 'green' : 'red');
 }

@@ -12,15 +12,29 @@ export interface RunOptions {
 }
 
 /** `none`: no test of that name ran to its end, which proves nothing. */
-export type Colour = 'green' | 'red' | 'none';
+export type Colour = 'green' | 'red' | 'red for another reason' | 'none';
+
+export interface Outcome {
+  readonly colour: Colour;
+  /** What the failed tests said. */
+  readonly messages: readonly string[];
+}
 
 interface Report {
   readonly numPassedTests: number;
-  readonly numFailedTests: number;
+  readonly testResults: readonly { readonly assertionResults: readonly Result[] }[];
+}
+
+interface Result {
+  readonly status: string;
+  readonly failureMessages?: readonly string[];
 }
 
 /** Runs one test by its name, and tells how it went. */
-export async function runTest({ file, test }: Catcher, { root, sandbox }: RunOptions): Promise<Colour> {
+export async function runTest(
+  { file, test, says }: Catcher,
+  { root, sandbox }: RunOptions,
+): Promise<Outcome> {
   const outputFile = join(root, 'seeded-bug-report.json');
   rmSync(outputFile, { force: true });
   const args = ['run', '--config', 'test/vitest.config.ts', '--reporter=json', `--outputFile=${outputFile}`];
@@ -30,9 +44,18 @@ export async function runTest({ file, test }: Catcher, { root, sandbox }: RunOpt
     env: { ...process.env, PROCONSUL_TEST_SANDBOX: sandbox },
   });
   await once(vitest, 'close');
-  const { numFailedTests, numPassedTests } = readReport(outputFile);
-  if (numFailedTests > 0) return 'red';
-  return numPassedTests > 0 ? 'green' : 'none';
+  return judge(readReport(outputFile), says);
+}
+
+/** A test that fails in its set-up, or of anything but what the bug does, has not caught the bug. */
+export function judge({ numPassedTests, testResults }: Report, says: string): Outcome {
+  const results = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const messages = results
+    .filter(({ status }) => status === 'failed')
+    .map(({ failureMessages = [] }) => failureMessages.join('\n'));
+  if (messages.length === 0) return { colour: numPassedTests > 0 ? 'green' : 'none', messages };
+  const isCaught = messages.every(message => message.includes(says));
+  return { colour: isCaught ? 'red' : 'red for another reason', messages };
 }
 
 /** Vitest writes none when it could not even begin. */
@@ -40,6 +63,6 @@ function readReport(file: string): Report {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Report;
   } catch {
-    return { numPassedTests: 0, numFailedTests: 0 };
+    return { numPassedTests: 0, testResults: [] };
   }
 }

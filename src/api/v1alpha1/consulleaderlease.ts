@@ -230,6 +230,9 @@ const statusSchema = statusObject({
     .min(0)
     .exactOptional()
     .describe('How often the lease went to a holder after it had had one before.'),
+  highestFencingToken: text(
+    'The highest fencing token that anybody has had. It stays while nobody leads, so that tokens go on growing when Consul was restored or rebuilt meanwhile.',
+  ),
 });
 
 export type ConsulLeaderLeaseSpec = Readonly<z.output<typeof specSchema>>;

@@ -14,7 +14,7 @@ export const REASONS = {
   SourceNotFound:
     'A ConfigMap, Secret, key in one, or Service that the spec refers to is missing and not optional. Create it; it is picked up by itself.',
   SourceForbidden:
-    'The operator may not read Secrets in this namespace. Add the namespace to the chart value secrets.namespaces.',
+    'The operator may not read what the spec needs; the message names the right that is missing. For Secrets: add the namespace to the chart value secrets.namespaces.',
   DependencyNotReady:
     'Another Consul object that is needed is missing or of the wrong kind. It is applied by itself once that is there.',
   InvalidSpec: 'The spec cannot be carried out as written; the message says which field and why.',

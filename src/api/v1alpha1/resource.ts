@@ -33,7 +33,8 @@ export type ParsedSpec<Spec> =
 
 /**
  * What reading a resource gives. One whose spec is bad still shows what is needed to delete it and to write its
- * status: its metadata (undefined only when that itself is no Kubernetes metadata) and its deletion policy.
+ * status: its metadata (undefined only when that itself is no Kubernetes metadata), its deletion policy, and whether it is
+ * suspended.
  */
 export type Parsed<Spec, Status extends CommonStatus> =
   | { readonly ok: true; readonly value: Resource<Spec, Status> }
@@ -42,6 +43,7 @@ export type Parsed<Spec, Status extends CommonStatus> =
       readonly problem: string;
       readonly metadata: ResourceMeta | undefined;
       readonly deletionPolicy: DeletionPolicy;
+      readonly suspend: boolean;
       readonly status: Partial<Status>;
     };
 
@@ -70,6 +72,7 @@ export function parseResource<Spec, Status extends CommonStatus>(
     problem: spec.ok ? issueSentence(metadata.error, 'metadata') : spec.problem,
     metadata: metadata.data,
     deletionPolicy: isObject(rawSpec) && rawSpec['deletionPolicy'] === 'Retain' ? 'Retain' : 'Delete',
+    suspend: isObject(rawSpec) && rawSpec['suspend'] === true,
     status,
   };
 }

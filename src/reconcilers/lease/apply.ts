@@ -1,19 +1,19 @@
 import type { LeaseSessions } from '../../commit/lease-sessions.ts';
-import type { RefusedOperation, UnitOutcome, WriteOperation } from '../../commit/operations.ts';
-import { CLAIMS_KEY } from '../../commit/operations.ts';
+import type { RefusedOperation, WriteOperation } from '../../commit/operations.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import { classifyLockRefusal } from '../../consul/errors.ts';
 import { type ModifyIndex, NOT_THERE, type SessionId } from '../../consul/types.ts';
 import type { Clock, Random } from '../../core/clock.ts';
 import { timestamp } from '../../core/conditions.ts';
-import { AbortedError, ConflictError, RetryableError, TerminalError } from '../../core/errors.ts';
+import { AbortedError } from '../../core/errors.ts';
 import { encodeLockValue, LOCK_FLAGS } from '../../core/lock-value.ts';
-import type { ResourceRef } from '../../core/resource.ts';
 import type { SessionMirror } from '../../mirror/session-mirror.ts';
 import type { Ledger } from '../../ownership/ledger.ts';
+import { commitRecord } from '../../ownership/record-commit.ts';
+import { claimsMoved, recordUnchanged } from '../../ownership/record-draft.ts';
 import type { LeaseMemory } from './memory.ts';
 import type { LeaseObservation, LeaseSubject } from './observe.ts';
-import { claimsMoved, leaseRecordOf, recordUnchanged, recordWrite } from './record-write.ts';
+import { leaseRecordOf, recordWrite } from './record-write.ts';
 import { sessionName } from './sessions.ts';
 import { type LeaseStep, recordAfter } from './steps.ts';
 
@@ -56,7 +56,8 @@ export class LeaseApplier {
   }
 
   /**
-   * Carries out steps in order, up to the first that something stands in the way of; returns those that were.
+   * Carries out steps in order, up to the first that something stands in the way of; returns those that were. What only
+   * made room for that one counts for nothing: each try makes a session, and the next one has to end it.
    * @throws what stopped the first of them; a later one is met again by the next plan.
    */
   async apply(
@@ -65,13 +66,14 @@ export class LeaseApplier {
     observed: LeaseObservation,
   ): Promise<readonly LeaseStep[]> {
     const done: LeaseStep[] = [];
+    const isAdvanced = (): boolean => done.some(({ kind }) => kind !== 'discard');
     try {
       for (const step of steps) {
-        if (!(await this.#carryOut(step, { subject, observed }))) break;
+        if (!(await this.#carryOut(step, { subject, observed }))) return isAdvanced() ? done : [];
         done.push(step);
       }
     } catch (error) {
-      if (done.length === 0 || error instanceof AbortedError) throw error;
+      if (!isAdvanced() || error instanceof AbortedError) throw error;
     }
     return done;
   }
@@ -166,20 +168,16 @@ export class LeaseApplier {
     const present = ledger.record(ref);
     const { record, claimed, after } = this.#recordPart(step, round);
     const claims = this.#claims(step, claimed, round);
-    if (claims === undefined || !ledger.reserve(ref, { names: claimed, exclusive: undefined })) return false;
-    const unchanged = record ?? [recordUnchanged(installId, ref, present)];
-    const outcome = await this.#send(ref, [...claims, ...unchanged, ...data]);
-    if (outcome.kind === 'denied') throw denied(outcome.operations[0]?.what ?? '');
-    if (outcome.kind === 'refused') {
-      this.#heed(step, outcome.operations, round);
-      return false;
-    }
-    ledger.committed(
+    if (claims === undefined) return false;
+    const outcome = await commitRecord(this.#options, {
       ref,
-      after === undefined ? present : after(key => outcome.indexes.get(key) ?? NOT_THERE),
-      outcome.indexes,
-    );
-    return true;
+      claim: { names: claimed, exclusive: undefined },
+      operations: [...claims, ...(record ?? [recordUnchanged({ installId, ref, record: present })]), ...data],
+      after: after ?? (() => present),
+      isUrgent: true,
+    });
+    if (outcome.kind === 'refused') this.#heed(step, outcome.operations, round);
+    return outcome.kind === 'applied';
   }
 
   #recordPart(step: LeaseStep, { subject, observed }: Round) {
@@ -187,10 +185,11 @@ export class LeaseApplier {
     const { ref, resource } = subject;
     const present = ledger.record(ref);
     if (step.kind === 'vacate') return { record: undefined, claimed: [], after: undefined };
-    const keys = observed.wish?.keys ?? [];
+    const { keys = [], settings } = observed.wish ?? {};
     const uid = resource?.metadata.uid ?? present?.head.uid ?? '';
+    const label = settings?.leaderLabel ?? '';
     const before = leaseRecordOf(present);
-    const next = recordAfter(step, before, { keys, uid });
+    const next = recordAfter(step, before, { keys, uid, label, told: observed.facts.told });
     const generation = resource?.metadata.generation ?? present?.head.generation ?? 0;
     const stamp = { generation, epoch: gate.epoch };
     const { operations, after } = recordWrite(installId, { ref, present, next, stamp });
@@ -211,28 +210,9 @@ export class LeaseApplier {
     return [claimsMoved(this.#options.installId, claims.index)];
   }
 
-  async #send(ref: ResourceRef, operations: readonly WriteOperation[]): Promise<UnitOutcome> {
-    const { gate, ledger } = this.#options;
-    try {
-      const outcome = await gate.commit({ owner: ref, operations, isUrgent: true });
-      if (outcome.kind !== 'applied') ledger.giveBack(ref);
-      return outcome;
-    } catch (error) {
-      // Committed or not: the record has to be read before it is used.
-      if (isUnwritten(error)) ledger.giveBack(ref);
-      else ledger.mistrust(ref);
-      throw error;
-    }
-  }
-
   /** Consul names every operation that failed. */
   #heed(step: LeaseStep, refused: readonly RefusedOperation[], { subject: { ref } }: Round): void {
-    const { ledger, sessionMirror, memory, clock, random } = this.#options;
-    for (const { operation } of refused) {
-      if (operation.realm !== 'record') continue;
-      if (operation.key === CLAIMS_KEY) ledger.mistrustClaims();
-      else ledger.mistrust(ref);
-    }
+    const { sessionMirror, memory, clock, random } = this.#options;
     const cause = classifyLockRefusal(refused);
     if (cause === 'invalid-session') sessionMirror.doubt();
     if (cause === 'lock-delay' && step.kind === 'grant') {
@@ -247,14 +227,4 @@ function standsAt(key: string, index: ModifyIndex): WriteOperation {
   return index === NOT_THERE
     ? { ...place, verb: 'check-not-exists' }
     : { ...place, verb: 'check-index', index };
-}
-
-/** Whether the error says that the transaction was not carried out. One that was aborted may have been. */
-function isUnwritten(error: unknown): boolean {
-  if (error instanceof RetryableError) return !error.outcomeUnknown;
-  return error instanceof ConflictError || error instanceof TerminalError;
-}
-
-function denied(what: string): RetryableError {
-  return new RetryableError(what, { code: 'CONSUL_DENIED', reason: 'ConsulDenied' });
 }

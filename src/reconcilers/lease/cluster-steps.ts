@@ -1,9 +1,11 @@
+import { AbortedError } from '../../core/errors.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { Receipt } from '../../runtime/kind.ts';
 import type { LeaseCluster, PodLabels, WriteOutcome } from './cluster.ts';
 import { LEADS, type LabelStep, planLabels } from './labels.ts';
 import type { LeaseMemory } from './memory.ts';
 import type { LeaseObservation, LeaseSubject } from './observe.ts';
+import type { PodRef } from './pods.ts';
 import type { RouteStep } from './routing.ts';
 
 /** What is to be done in Kubernetes; in no order. */
@@ -16,25 +18,38 @@ export interface ClusterSteps {
 /** Writes of one lease at a time. */
 const AT_ONCE = 4;
 
-/** What keeps labels and Service from showing who leads; undefined: nothing. */
+/**
+ * What keeps labels and Service from showing who leads; undefined: nothing. A label that the record does not name yet
+ * comes after it: whoever finds only the record has to know what to take off again.
+ */
 export function planCluster(
-  { ref, resource, deleting }: LeaseSubject,
-  { wish, pods, routing }: LeaseObservation,
+  { ref, resource }: LeaseSubject,
+  { wish, record, pods, routing }: LeaseObservation,
   cluster: LeaseCluster,
   memory: LeaseMemory,
-): ClusterSteps | undefined {
-  if (resource === undefined || wish === undefined) return undefined;
-  const { namespace } = ref;
-  const label = wish.settings.leaderLabel;
+): ClusterSteps | 'after the record' | undefined {
+  const recorded = record?.head.lease?.label;
+  const label = wish?.settings.leaderLabel ?? recorded;
+  if (label === undefined) return undefined;
+  const isThere = ({ name, uid }: PodRef): boolean => cluster.pod(ref.namespace, name)?.uid === uid;
   const labels = planLabels({
     label,
-    formerLabel: resource.status.effective?.leaderLabel,
-    holders: deleting ? [] : pods.leading,
+    formerLabel: recorded,
+    holders: pods.leading,
     pods: pods.matching,
-    former: memory.formerHolders(ref, resource.status),
-    isLedElsewhere: (pod, one) => cluster.isLedElsewhere(ref, pod, one),
-  }).filter(step => isNeeded(step, cluster, namespace));
-  const routes = routing.kind === 'steps' ? routing.steps : [];
+    former: memory.formerHolders(ref, resource?.status ?? {}, isThere),
+    isLedElsewhere: (pod, one) =>
+      memory.isLedElsewhere(ref, pod, one) ||
+      cluster.isLedElsewhere(ref, pod, one, other => memory.hasSeen(other)),
+  }).filter(step => isNeeded(step, cluster, ref.namespace));
+  const { steps: routes } = routing;
+  if (recorded === label) return stepsOf(labels, routes);
+  const removals = labels.filter(({ value }) => value === undefined);
+  if (removals.length > 0 && record !== undefined) return stepsOf(removals, []);
+  return labels.length + routes.length > 0 || record !== undefined ? 'after the record' : undefined;
+}
+
+function stepsOf(labels: readonly LabelStep[], routes: readonly RouteStep[]): ClusterSteps | undefined {
   return labels.length + routes.length === 0 ? undefined : { labels: byPod(labels), routes };
 }
 
@@ -54,36 +69,25 @@ function isNeeded({ pod, label, value }: LabelStep, cluster: LeaseCluster, names
   return value === undefined ? present.labels[label] === LEADS : present.labels[label] !== value;
 }
 
-export interface ClusterApplierOptions {
-  readonly cluster: LeaseCluster;
-  readonly memory: LeaseMemory;
-}
-
-/** Carries out the Kubernetes side of a plan. */
-export class ClusterApplier {
-  readonly #options: ClusterApplierOptions;
-
-  constructor(options: ClusterApplierOptions) {
-    this.#options = options;
-  }
-
-  /** `refused`: something changed since it was read, and is known by now. @throws what stopped the first that failed. */
-  async apply(ref: ResourceRef, { labels, routes }: ClusterSteps): Promise<Receipt> {
+/**
+ * Carries out the Kubernetes side of a plan. `refused`: something changed since it was read, and is known by now.
+ * `failed`: one of the writes did, and the others were tried; who leads stays what it was.
+ * @throws AbortedError when this process may not write.
+ */
+export async function applyCluster(
+  { namespace }: Pick<ResourceRef, 'namespace'>,
+  { labels, routes }: ClusterSteps,
+  cluster: LeaseCluster,
+): Promise<Receipt> {
+  try {
     const outcomes = await inParallel<WriteOutcome>([
-      ...labels.map(step => () => this.#label(ref, step)),
-      ...routes.map(step => () => this.#options.cluster.route(ref.namespace, step)),
+      ...labels.map(change => () => cluster.label(namespace, change)),
+      ...routes.map(step => () => cluster.route(namespace, step)),
     ]);
     return { kind: outcomes.includes('outdated') ? 'refused' : 'tidied' };
-  }
-
-  async #label(ref: ResourceRef, change: PodLabels): Promise<WriteOutcome> {
-    const { cluster, memory } = this.#options;
-    const isPut = Object.values(change.labels).includes(LEADS);
-    // Before it is sent: whether or not an answer comes, the label has to come off one day.
-    if (isPut) memory.labelled(ref, change.pod, true);
-    const outcome = await cluster.label(ref.namespace, change);
-    if (!isPut && outcome === 'done') memory.labelled(ref, change.pod, false);
-    return outcome;
+  } catch (error) {
+    if (error instanceof AbortedError) throw error;
+    return { kind: 'failed', error };
   }
 }
 

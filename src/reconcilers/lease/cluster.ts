@@ -12,19 +12,29 @@ export interface PodLabels {
   readonly labels: Readonly<Record<string, typeof LEADS | null>>;
 }
 
+type LeaseName = Pick<LeaseOwner, 'namespace' | 'name'>;
+
+/** What a turn cannot do without. */
+export interface ClusterNeeds {
+  /** Services and EndpointSlices, too. */
+  readonly routes: boolean;
+  /** What may not be listed was never written either, and is done without. */
+  readonly isOptional: boolean;
+}
+
 /** What a lease knows of its namespace, and does there. */
 export interface LeaseCluster {
   /**
-   * Resolves once Pods and what was made for leases have been listed there; it begins to watch them when it must.
-   * @throws RetryableError while they may not be listed.
+   * Resolves once what is needed has been listed there; it begins to watch when it must.
+   * @throws RetryableError while the API server does not answer, and with `SourceForbidden` while it refuses.
    */
-  listed(namespace: string, signal: AbortSignal): Promise<void>;
+  listed(namespace: string, needs: ClusterNeeds, signal: AbortSignal): Promise<void>;
   pods(namespace: string): readonly Pod[];
   pod(namespace: string, name: string): Pod | undefined;
-  /** Whether a lease other than this one gives the Pod the same label. */
-  isLedElsewhere(owner: Pick<LeaseOwner, 'namespace' | 'name'>, pod: PodRef, label: string): boolean;
+  /** Whether the status of a lease other than this one, and but for those that were `seen`, gives the Pod the same label. */
+  isLedElsewhere(owner: LeaseName, pod: PodRef, label: string, seen: (other: LeaseName) => boolean): boolean;
   /** What carries the mark of such objects and belongs to this lease. */
-  routes(owner: LeaseOwner): ObservedRouting;
+  routes(owner: LeaseName): ObservedRouting;
   /** What has this name, marked or not, as the API server has it now. */
   lookUp(
     type: ResourceType,

@@ -18,17 +18,27 @@ import type { LedgerSync } from '../../ownership/ledger-sync.ts';
 import type { Kind, KindPlan, Receipt, Report } from '../../runtime/kind.ts';
 import { LeaseApplier } from './apply.ts';
 import type { LeaseCluster } from './cluster.ts';
-import { ClusterApplier, type ClusterSteps, planCluster } from './cluster-steps.ts';
+import { applyCluster, type ClusterSteps, planCluster } from './cluster-steps.ts';
 import { LeaseMemory } from './memory.ts';
-import { type LeaseObservation, LeaseObserver, type LeaseSubject, wishOf } from './observe.ts';
-import { type LeasePlan, planLease, planLeaseEnd, slotsOf } from './plan.ts';
+import { type LeaseObservation, LeaseObserver, type LeaseSubject, NO_SPEC, wishOf } from './observe.ts';
+import {
+  type LeasePlan,
+  type LeaseRefusal,
+  type LeaseWish,
+  planLease,
+  planLeaseEnd,
+  planLettingGo,
+  slotsOf,
+} from './plan.ts';
 import {
   applicationWait,
+  countsSeen,
   effectiveOf,
+  isUnseen,
   receiptFor,
   reportLease,
+  seenHolders,
   summarize,
-  transitionsSeen,
 } from './report.ts';
 import { isGranted, isHeld } from './slots.ts';
 import type { LeaseStep } from './steps.ts';
@@ -59,6 +69,8 @@ export type LeaseChange =
 
 /** While something has not been read that another is about to make, or that is about to go. */
 const LOOK_AGAIN_MS = 1_000;
+/** While a Service that is not ours has the name: it is not watched. */
+const LOOK_AT_SERVICE_MS = 10_000;
 
 /** Keeps the locks of leases with the Pods that may lead, and labels and Services with those that do. */
 export class ConsulLeaderLeaseKind
@@ -66,14 +78,14 @@ export class ConsulLeaderLeaseKind
 {
   readonly name = 'ConsulLeaderLease';
   readonly parse = parseConsulLeaderLease;
+  readonly tendsUnreadable = true;
   readonly #options: LeaseKindOptions;
   readonly #memory = new LeaseMemory();
   readonly #observer: LeaseObserver;
   readonly #applier: LeaseApplier;
-  readonly #clusterApplier: ClusterApplier;
   /** Whose record the last transaction of a turn removed, until that turn looks again. */
   readonly #removed = new Set<ResourceKey>();
-  /** The tenure in which sessions were last read: those that a former leader made must not be missing. */
+  /** The tenure in which sessions and leaders were last read: what a former leader did must not be missing. */
   #epoch: number | undefined;
 
   constructor(options: LeaseKindOptions) {
@@ -81,9 +93,9 @@ export class ConsulLeaderLeaseKind
     this.#options = options;
     this.#observer = new LeaseObserver(parts);
     this.#applier = new LeaseApplier(parts);
-    this.#clusterApplier = new ClusterApplier(parts);
   }
 
+  /** A record is written before anything else, in Consul or in Kubernetes, and goes last. */
   owns(ref: ResourceRef): boolean {
     return this.#options.ledger.record(ref) !== undefined;
   }
@@ -106,39 +118,43 @@ export class ConsulLeaderLeaseKind
     subject: LeaseSubject,
     options: { readonly fresh: boolean; readonly signal: AbortSignal },
   ): Promise<LeaseObservation> {
-    const { gate, sessionMirror } = this.#options;
-    if (gate.epoch !== this.#epoch) sessionMirror.doubt();
+    const { gate } = this.#options;
+    if (gate.epoch !== this.#epoch) this.#doubtAll();
     this.#epoch = gate.epoch;
     const removedJustNow = this.#removed.delete(resourceKey(subject.ref));
     return this.#observer.observe(subject, { ...options, removedJustNow });
   }
 
+  /** Another replica may have led meanwhile. */
+  #doubtAll(): void {
+    this.#options.sessionMirror.doubt();
+    this.#memory.forgetLeading();
+  }
+
   plan(subject: LeaseSubject, observed: LeaseObservation): KindPlan<LeaseChange> {
     if (subject.deleting) return this.#planEnd(subject, observed);
-    const { resource } = subject;
-    const { wish, routing } = observed;
-    if (resource === undefined || wish === undefined) return NOTHING;
-    const elsewhere = this.#refuseDatacenter(resource.spec.datacenter);
-    if (elsewhere !== undefined) return elsewhere;
-    if (routing.kind === 'refuse') return { ...routing, isSeen: true };
-    const plan =
+    const { wish, facts, pods, record } = observed;
+    if (wish === undefined) return NOTHING;
+    const wanted: LeaseWish = {
+      keys: wish.keys,
+      candidates: pods.candidates,
+      handover: wish.settings.handover,
+      uid: subject.resource?.metadata.uid ?? record?.head.uid ?? '',
+      label: wish.settings.leaderLabel,
+      obstacle: this.#obstacle(subject, observed),
+    };
+    return this.#planBoth(
+      subject,
+      observed,
       wish.settings.heldBy === 'Application'
-        ? this.#planForApplication(observed)
-        : planLease(
-            {
-              keys: wish.keys,
-              candidates: observed.pods.candidates,
-              handover: wish.settings.handover,
-              uid: resource.metadata.uid,
-            },
-            observed.facts,
-          );
-    return this.#planBoth(subject, observed, plan);
+        ? planForApplication(wanted, observed)
+        : planLease(wanted, facts),
+    );
   }
 
   async apply(subject: LeaseSubject, change: LeaseChange, observed: LeaseObservation): Promise<Receipt> {
     if (this.#options.gate.isDryRun) throw dryRun(describeChange(change));
-    if (change.in === 'kubernetes') return this.#clusterApplier.apply(subject.ref, change);
+    if (change.in === 'kubernetes') return applyCluster(subject.ref, change, this.#options.cluster);
     const isFirst = ![...(observed.record?.shards.values() ?? [])].some(({ names }) =>
       [...names.keys()].some(key => isGranted(names, key)),
     );
@@ -151,62 +167,71 @@ export class ConsulLeaderLeaseKind
     return { kind: 'applied', ...work, ...(isGrant ? { supersedes: true } : {}) };
   }
 
-  report({ ref, resource }: LeaseSubject, { wish, holders = [], record, routing }: LeaseObservation): Report {
+  report({ ref, resource }: LeaseSubject, observed: LeaseObservation): Report {
     const { watcher, mirror, datacenter } = this.#options;
+    const { wish, facts, routing } = observed;
+    const holders = seenHolders(observed.holders);
     const { settings = leaseSettingsOf(NO_SPEC) } = wish ?? {};
-    const transitions =
-      settings.heldBy === 'Application'
-        ? transitionsSeen(holders, resource?.status ?? {})
-        : record?.head.lease?.transitions;
     return reportLease({
       settings,
       datacenter: datacenter(),
       driftSeen: watcher.coverage(mirror.trackedBy(ref)),
       holders,
-      transitions,
-      problems: routing.kind === 'steps' ? routing.problems : [],
+      ...countsSeen({ settings, holders, facts, previous: resource?.status }),
+      problems: routing.problems,
     });
-  }
-
-  /** What the operator held there before is given up; then it only watches. */
-  #planForApplication({ facts, holders, pods }: LeaseObservation): LeasePlan {
-    const ending = planLeaseEnd(facts, 'Delete');
-    if (ending.kind !== 'noop') return ending;
-    const wait = applicationWait(holders, pods.candidates.length);
-    return wait === undefined ? ending : (wait as LeasePlan);
   }
 
   /** Consul first: who leads is decided there, and everything else follows. */
   #planBoth(subject: LeaseSubject, observed: LeaseObservation, plan: LeasePlan): KindPlan<LeaseChange> {
     const { keys, againMs } = observed.delays;
-    if (plan.kind === 'refuse') return { ...plan, isSeen: true };
     const steps = plan.kind === 'change' ? plan.steps.filter(step => !isDelayed(step, keys)) : [];
     if (steps.length > 0) return inConsul(steps);
-    const rest = planCluster(subject, observed, this.#options.cluster, this.#memory);
-    if (rest !== undefined) return inKubernetes(rest);
+    if (plan.kind === 'wait' && isUnseen(observed.holders) && plan.reason === 'Progressing') return plan;
+    // What is refused from the start writes nothing anywhere.
+    const isNothingOurs = plan.kind === 'refuse' && observed.record === undefined;
+    const rest = isNothingOurs ? undefined : this.#planRest(subject, observed);
+    if (rest !== undefined) return rest;
+    if (plan.kind === 'refuse') {
+      const isByRouting = plan === observed.routing.refusal;
+      return { ...plan, isSeen: true, againMs: isByRouting ? LOOK_AT_SERVICE_MS : undefined };
+    }
     if (plan.kind === 'wait') {
       const isSoon = plan.reason === 'Progressing' && observed.wish?.settings.heldBy === 'Operator';
-      return { ...plan, isSeen: true, againMs: isSoon ? LOOK_AGAIN_MS : undefined };
+      return { ...plan, isSeen: true, againMs: isSoon ? LOOK_AGAIN_MS : plan.againMs };
     }
     if (plan.kind === 'noop') return NOTHING;
     if (slotsOf(observed.wish?.keys ?? [], observed.facts).some(isHeld)) return { ...NOTHING, againMs };
     return { ...IN_LOCK_DELAY, againMs };
   }
 
+  /** What is left to do when Consul is as it should be. */
+  #planRest(subject: LeaseSubject, observed: LeaseObservation): KindPlan<LeaseChange> | undefined {
+    const rest = planCluster(subject, observed, this.#options.cluster, this.#memory);
+    if (rest === undefined) return undefined;
+    return rest === 'after the record' ? inConsul([{ kind: 'record' }]) : inKubernetes(rest);
+  }
+
   /** The record goes last: until then it says what is left to do. */
   #planEnd(subject: LeaseSubject, observed: LeaseObservation): KindPlan<LeaseChange> {
     const { record, facts } = observed;
     const plan = planLeaseEnd(facts, subject.onDelete ?? record?.head.onDelete ?? 'Retain');
-    if (plan.kind === 'wait' || plan.kind === 'refuse') return plan;
+    if (plan.kind === 'wait' || plan.kind === 'refuse') return { ...plan, againMs: LOOK_AGAIN_MS };
     const steps = plan.kind === 'change' ? plan.steps : [];
     const before = steps.filter(({ kind }) => kind !== 'end');
     if (before.length > 0) return inConsul(before);
     const rest = planCluster(subject, observed, this.#options.cluster, this.#memory);
-    if (rest !== undefined) return inKubernetes(rest);
+    if (rest !== undefined && rest !== 'after the record') return inKubernetes(rest);
     return steps.length > 0 ? inConsul(steps) : NOTHING;
   }
 
-  #refuseDatacenter(wanted: string | undefined): KindPlan<never> | undefined {
+  /** Why nobody may get the lease, other than by what stands in Consul. */
+  #obstacle({ resource }: LeaseSubject, { routing }: LeaseObservation): LeaseRefusal | undefined {
+    if (resource === undefined) return UNREADABLE;
+    return this.#refuseDatacenter(resource.spec.datacenter) ?? routing.refusal;
+  }
+
+  #refuseDatacenter(wanted: string | undefined): LeaseRefusal | undefined {
     const own = this.#options.datacenter();
     if (wanted === undefined || wanted === own) return undefined;
     const message = `spec.datacenter is ${wanted}; a lease can only be held in ${own}, the datacenter of the agent that the operator talks to`;
@@ -214,8 +239,15 @@ export class ConsulLeaderLeaseKind
   }
 }
 
+/** What the operator held there before is given up; then it only watches. */
+function planForApplication(wish: LeaseWish, { facts, holders, pods }: LeaseObservation): LeasePlan {
+  const plan = planLettingGo(wish, facts);
+  if (plan.kind !== 'noop') return plan;
+  return applicationWait(holders, pods.candidates.length) ?? plan;
+}
+
 const NOTHING = { kind: 'noop', drifted: [] } as const;
-const NO_SPEC: ConsulLeaderLeaseSpec = { candidates: { selector: {} } };
+const UNREADABLE = { kind: 'refuse', reason: 'InvalidSpec', message: 'the spec cannot be read' } as const;
 const IN_LOCK_DELAY = {
   kind: 'wait',
   reason: 'Progressing',

@@ -3,13 +3,14 @@ import type { KvEntry, SessionId } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import type { KeyMirror } from '../../mirror/key-mirror.ts';
 import type { SessionMirror, SessionsSeen } from '../../mirror/session-mirror.ts';
+import type { Stranger } from './slots.ts';
 
 /** Locks and sessions at one moment. */
 export interface Locks {
   readonly entries: ReadonlyMap<string, KvEntry | undefined>;
   readonly sessions: SessionsSeen;
-  /** Names of sessions that hold one of the locks, are alive, and none of this install's leases. */
-  readonly strangers: ReadonlyMap<SessionId, string>;
+  /** Sessions that hold one of the locks, are alive, and none of this install's leases. */
+  readonly strangers: ReadonlyMap<SessionId, Stranger>;
   /** Raft index up to which nothing is missing from the entries. */
   readonly readIndex: number;
 }
@@ -59,19 +60,24 @@ export class LockReader {
   }
 
   /** Asks Consul about sessions that are none of this install's leases. */
-  async #strangers(ids: readonly SessionId[], signal: AbortSignal): Promise<ReadonlyMap<SessionId, string>> {
+  async #strangers(
+    ids: readonly SessionId[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<SessionId, Stranger>> {
+    const asked = await Promise.all(ids.map(async id => [id, await this.#ask(id, signal)] as const));
+    return new Map(asked.flatMap(([id, stranger]) => (stranger === undefined ? [] : [[id, stranger]])));
+  }
+
+  /** Of a session that the ACL token may not see Consul answers as of none, but says that it left something out. */
+  async #ask(id: SessionId, signal: AbortSignal): Promise<Stranger | undefined> {
     const { consul, sessionMirror } = this.#options;
-    const read = { signal, consistency: 'consistent' } as const;
-    const found = await Promise.all(ids.map(async id => (await consul.sessions.info(id, read)).value));
-    return new Map(
-      found.flatMap(session =>
-        session === undefined || session.node === sessionMirror.node ? [] : [[session.id, session.name]],
-      ),
-    );
+    const { value, filteredByAcl } = await consul.sessions.info(id, { signal, consistency: 'consistent' });
+    if (value === undefined) return filteredByAcl ? { name: undefined } : undefined;
+    return value.node === sessionMirror.node ? undefined : { name: value.name };
   }
 }
 
-const NOBODY: ReadonlyMap<SessionId, string> = new Map();
+const NOBODY: ReadonlyMap<SessionId, Stranger> = new Map();
 
 /** Sessions that hold one of the keys and of which nothing is known. */
 function unknownSessions({ entries, sessions, strangers }: Locks): SessionId[] {

@@ -6,6 +6,7 @@ import {
   leaseSettingsOf,
 } from '../../api/v1alpha1/consulleaderlease.ts';
 import type { ConsulReads } from '../../consul/client.ts';
+import { NOT_THERE } from '../../consul/types.ts';
 import type { Clock } from '../../core/clock.ts';
 import { defaultLeaseKey, slotKeys } from '../../core/lease-keys.ts';
 import type { KeyMirror } from '../../mirror/key-mirror.ts';
@@ -16,14 +17,14 @@ import type { LedgerSync } from '../../ownership/ledger-sync.ts';
 import { listedNames, type OwnerRecord, UNWRITTEN } from '../../ownership/record.ts';
 import type { Subject } from '../../runtime/kind.ts';
 import { candidatesAmong } from './candidates.ts';
-import type { LeaseCluster } from './cluster.ts';
+import type { ClusterNeeds, LeaseCluster } from './cluster.ts';
 import { LockReader, type Locks } from './locks.ts';
 import type { LeaseMemory } from './memory.ts';
 import { type ObservedLease, slotsOf } from './plan.ts';
 import type { Pod } from './pods.ts';
 import { leaseRecordOf } from './record-write.ts';
-import { applicationHolders, holdersIn } from './report.ts';
-import { type ObservedRouting, planRouting, type RoutingPlan } from './routing.ts';
+import { applicationHolders, holdersIn, type HoldersUnseen, isUnseen, seenHolders } from './report.ts';
+import { type ObservedRouting, planRouting, planUnrouting, type RoutingPlan } from './routing.ts';
 import { matchesSelector } from './selector.ts';
 import { sessionsOf } from './sessions.ts';
 
@@ -36,8 +37,8 @@ export interface LeaseObservation {
   readonly record: OwnerRecord | undefined;
   readonly facts: ObservedLease;
   readonly pods: PodsSeen;
-  /** Who holds the lease, by whichever hand; undefined: not known. */
-  readonly holders: readonly LeaseHolder[] | undefined;
+  /** Who holds the lease, by whichever hand. */
+  readonly holders: readonly LeaseHolder[] | HoldersUnseen;
   readonly routing: RoutingPlan;
   /** Keys that Consul keeps closed for a while, and when to try again. */
   readonly delays: { readonly keys: ReadonlySet<string>; readonly againMs: number };
@@ -97,16 +98,16 @@ export class LeaseObserver {
     const { installId, cluster, memory, watcher, clock } = this.#options;
     const { ref, resource } = subject;
     const { signal } = options;
-    if (resource !== undefined) await cluster.listed(ref.namespace, signal);
+    await cluster.listed(ref.namespace, needsOf(subject), signal);
     const record = await this.#record(subject, options);
-    const wish = resource && wishOf(resource.spec, installId, ref);
     const listed = record === undefined ? [] : [...listedNames(record).keys()];
+    const wish = resource ? wishOf(resource.spec, installId, ref) : wishWithoutSpec(subject, record);
     const keys = new Set([...(wish?.keys ?? []), ...listed]);
     watcher.track(ref, keys);
     const locks = await this.#locks.read(ref, [...keys], options);
     await this.#refreshClaims(record, locks);
     const facts = this.#facts(subject, record, locks);
-    const holders = holdersOf(wish, facts, locks);
+    const holders = holdersOf(wish, facts, listed);
     const pods = this.#pods(subject, wish, holders);
     return {
       wish,
@@ -152,9 +153,10 @@ export class LeaseObserver {
     const { ledger, memory } = this.#options;
     return {
       record: leaseRecordOf(record),
+      recordIndex: record?.shards.get(0)?.index ?? NOT_THERE,
       sight: key => (entries.has(key) ? (entries.get(key) ?? 'absent') : 'unknown'),
       sessions: sessionsOf(ref, sessions.sessions),
-      stranger: id => strangers.get(id) ?? sessions.sessions.find(session => session.id === id)?.name,
+      stranger: id => strangers.get(id) ?? sessions.sessions.find(session => session.id === id),
       readIndex,
       told: memory.told(ref, resource?.status ?? {}),
       rival: key => ledger.rivalFor(key, ref),
@@ -165,19 +167,27 @@ export class LeaseObserver {
   #pods(
     { ref, resource, deleting }: LeaseSubject,
     wish: WishedLease | undefined,
-    holders: readonly LeaseHolder[] = [],
+    holders: readonly LeaseHolder[] | HoldersUnseen,
   ): PodsSeen {
-    if (resource === undefined) return { matching: [], candidates: [], leading: [] };
-    const { selector } = resource.spec.candidates;
-    const matching = this.#options.cluster
-      .pods(ref.namespace)
-      .filter(({ labels }) => matchesSelector(selector, labels));
+    const { cluster, memory } = this.#options;
+    // Without a selector to go by, whoever holds the lease may keep it while it is Ready.
+    const { selector } = resource?.spec.candidates ?? { selector: {} };
+    const matching = cluster.pods(ref.namespace).filter(({ labels }) => matchesSelector(selector, labels));
     const isByName = wish?.settings.heldBy === 'Application';
-    const leading = holders.flatMap(({ name, uid }) => {
+    const led = seenHolders(holders).flatMap(({ name, uid }) => {
       const pod = matching.find(one => (isByName ? one.name === name : one.uid === uid));
       return pod === undefined ? [] : [pod];
     });
-    return { matching, candidates: candidatesAmong(matching, selector), leading: deleting ? [] : leading };
+    const leading = deleting ? [] : led;
+    memory.mayBeLabelled(ref, led);
+    if (!isUnseen(holders)) {
+      memory.sawLeading(ref, { label: wish?.settings.leaderLabel ?? '', pods: leading });
+    }
+    return {
+      matching: resource === undefined ? led : matching,
+      candidates: candidatesAmong(matching, selector),
+      leading,
+    };
   }
 
   /** What the plan would create may be there without the mark that is watched for. */
@@ -187,8 +197,11 @@ export class LeaseObserver {
     { leading, candidates }: PodsSeen,
     signal: AbortSignal,
   ): Promise<RoutingPlan> {
-    if (resource === undefined) return { kind: 'steps', steps: [], problems: [] };
     const { cluster } = this.#options;
+    if (resource === undefined) {
+      const steps = deleting ? [] : planUnrouting(ref, leading, cluster.routes(ref));
+      return { steps, problems: [], refusal: undefined };
+    }
     const { namespace, name } = ref;
     const owner = { namespace, name, uid: resource.metadata.uid };
     const service = deleting ? undefined : resource.spec.service;
@@ -196,15 +209,15 @@ export class LeaseObserver {
     const plan = (leaders: readonly Pod[]) => planRouting({ owner, service, leaders }, observed);
     // Whoever is refused should be so before it holds anything.
     const expected = leading.length > 0 ? leading : candidates.slice(0, wish?.settings.holders);
-    const checked = plan(expected);
-    const missing = checked.kind === 'steps' ? checked.steps.filter(({ kind }) => kind === 'create') : [];
-    for (const step of missing) {
+    for (const step of plan(expected).steps) {
       if (step.kind !== 'create') continue;
       const found = await cluster.lookUp(step.type, { namespace, name: step.body.metadata.name }, signal);
       if (found !== undefined) observed = withObject(observed, step.type.plural, found);
     }
-    const verdict = plan(expected);
-    return verdict.kind === 'refuse' ? verdict : plan(leading);
+    const { refusal } = plan(expected);
+    const { steps, problems } = plan(leading);
+    const allowed = refusal === undefined ? steps : steps.filter(({ kind }) => kind !== 'create');
+    return { steps: allowed, problems, refusal };
   }
 }
 
@@ -218,6 +231,8 @@ function withObject(
     : { services, slices: [...slices, object] };
 }
 
+export const NO_SPEC: ConsulLeaderLeaseSpec = { candidates: { selector: {} } };
+
 export function wishOf(
   spec: ConsulLeaderLeaseSpec,
   installId: string,
@@ -228,14 +243,30 @@ export function wishOf(
   return { settings, key, keys: slotKeys(key, settings.holders) };
 }
 
+/** What a spec that cannot be read any more leaves to go by: who holds something keeps it for as long as it can. */
+function wishWithoutSpec(
+  { deleting }: LeaseSubject,
+  record: OwnerRecord | undefined,
+): WishedLease | undefined {
+  if (deleting || record === undefined) return undefined;
+  const keys = [...listedNames(record).keys()];
+  const settings = leaseSettingsOf(NO_SPEC);
+  const { label = settings.leaderLabel } = record.head.lease ?? {};
+  return { settings: { ...settings, holders: keys.length, leaderLabel: label }, key: '', keys };
+}
+
+/** Services are needed by who names one; everything else only delays what they do not hold up. */
+function needsOf({ resource, deleting }: LeaseSubject): ClusterNeeds {
+  return { routes: deleting || resource?.spec.service !== undefined, isOptional: deleting };
+}
+
 function holdersOf(
   wish: WishedLease | undefined,
   facts: ObservedLease,
-  { strangers }: Locks,
-): readonly LeaseHolder[] | undefined {
-  if (wish === undefined) return [];
-  if (wish.settings.heldBy === 'Application') {
-    return applicationHolders(wish.keys, facts.sight, id => strangers.get(id));
+  listed: readonly string[],
+): readonly LeaseHolder[] | HoldersUnseen {
+  if (wish?.settings.heldBy === 'Application') {
+    return applicationHolders(wish.keys, facts.sight, facts.stranger);
   }
-  return holdersIn(slotsOf(wish.keys, facts), facts.record?.names);
+  return holdersIn(slotsOf(wish?.keys ?? listed, facts), facts.record?.names);
 }

@@ -5,14 +5,14 @@ import type { Owner } from '../../ownership/ledger.ts';
 import type { PodRef } from './pods.ts';
 import type { LeaseSession } from './sessions.ts';
 import {
-  type FreeSlot,
   type HeldSlot,
   isFree,
-  isGranted,
   isHeld,
+  isKnown,
   readSlot,
   type Slot,
   type SlotSight,
+  type Stranger,
 } from './slots.ts';
 import { type LeaseRecord, type LeaseStep, tokenIn } from './steps.ts';
 
@@ -22,27 +22,31 @@ import { type LeaseRecord, type LeaseStep, tokenIn } from './steps.ts';
  */
 export interface ObservedLease {
   readonly record: LeaseRecord | undefined;
+  /** At which the record was last written, as it is with every grant; 0: there is none. */
+  readonly recordIndex: number;
   readonly sight: (key: string) => SlotSight;
   /** Those of this lease on the install's own node; undefined: not known, or not all of them. */
   readonly sessions: readonly LeaseSession[] | undefined;
-  /** The name of a session that is alive and not of this lease; undefined: nobody has asked, or it is gone. */
-  readonly stranger: (session: SessionId) => string | undefined;
+  /** What is known of a session that is not of this lease; undefined: nobody has asked, or it is gone. */
+  readonly stranger: (session: SessionId) => Stranger | undefined;
   /** The highest `X-Consul-Index` or ModifyIndex at which the slots were read. */
   readonly readIndex: number;
-  /**
-   * Tokens and times of holders, as the status tells of them and as this process remembers: when Consul is restored, keys
-   * and record fall back to what they were, and these do not.
-   */
-  readonly told: readonly ToldHolder[];
+  readonly told: Told;
   readonly rival: (key: string) => Owner | undefined;
   /** False when the ACL token may not read all owner records: then nothing that exists may be taken over. */
   readonly claimsComplete: boolean;
 }
 
-export interface ToldHolder {
-  readonly session: string;
-  readonly token: bigint;
-  readonly acquiredTime: string | undefined;
+/**
+ * What the status tells of a lease and this process remembers: when Consul is restored, keys and record fall back to what
+ * they were, and these do not.
+ */
+export interface Told {
+  /** The highest fencing token. */
+  readonly highest: bigint;
+  readonly transitions: number;
+  /** Session → since when it has led. */
+  readonly acquired: ReadonlyMap<string, string>;
 }
 
 /** What is wanted. */
@@ -54,21 +58,30 @@ export interface LeaseWish {
   readonly handover: 'Immediate' | 'AfterLockDelay';
   /** Of the resource: what a record of an earlier one of the same name is changed to. */
   readonly uid: string;
+  /** Of leading Pods. */
+  readonly label: string;
+  /** Something that is not in Consul forbids to give anything to anybody. */
+  readonly obstacle?: LeaseRefusal | undefined;
 }
 
 export type LeasePlan =
   | { readonly kind: 'noop' }
   | { readonly kind: 'change'; readonly steps: readonly LeaseStep[] }
-  | {
-      readonly kind: 'wait';
-      readonly reason: 'NoCandidates' | 'Progressing';
-      readonly message: string;
-    }
-  | {
-      readonly kind: 'refuse';
-      readonly reason: 'Conflict' | 'AlreadyExists' | 'ConsulDenied';
-      readonly message: string;
-    };
+  | LeaseWait
+  | LeaseRefusal;
+
+export interface LeaseWait {
+  readonly kind: 'wait';
+  readonly reason: 'NoCandidates' | 'Progressing' | 'ConsulDenied';
+  readonly message: string;
+  readonly againMs?: number;
+}
+
+export interface LeaseRefusal {
+  readonly kind: 'refuse';
+  readonly reason: 'Conflict' | 'AlreadyExists' | 'ConsulDenied' | 'UnsupportedByConsul' | 'InvalidSpec';
+  readonly message: string;
+}
 
 /** The slots wanted, as they are; in order. */
 export function slotsOf(keys: readonly string[], observed: ObservedLease): Slot[] {
@@ -84,62 +97,82 @@ export function slotsOf(keys: readonly string[], observed: ObservedLease): Slot[
  *
  * Authority is taken before it is given: a slot that is vacated, or a Pod that loses one, is granted anew only by the
  * plan that follows, from what was then seen. So however a plan ends, there are never more holders than slots.
+ *
+ * A refusal forbids to give, not to take: a lease that nobody may get any more must not stay with who died.
  */
 export function planLease(wish: LeaseWish, observed: ObservedLease): LeasePlan {
   const slots = slotsOf(wish.keys, observed);
-  const refusal = refuseRivals(wish, observed) ?? refuseForeign(slots) ?? refuseHidden(slots, observed);
-  if (refusal !== undefined) return refusal;
-
   const surplus = surplusSlots(wish.keys, observed);
-  const all = [...slots, ...surplus];
-  const staying = stayingIn(slots, wish);
-  const mint = mintFor(all, observed);
+  const lease: Slots = { slots, all: [...slots, ...surplus], staying: stayingIn(slots, wish) };
+  const refusal =
+    wish.obstacle ?? refuseRivals(wish, observed) ?? refuseForeign(slots) ?? refuseHidden(slots, observed);
   const steps = [
-    ...planVacating(slots, staying, wish),
-    ...planDropping(surplus, observed),
-    ...planRewriting(staying, observed, mint),
-    ...(isAllKnown(all, observed) ? planGiving(slots, all, wish, observed, mint) : []),
-    ...planRecord(wish, observed),
+    ...planVacating(lease, wish, observed),
+    ...planDropping(surplus.filter(isKnown), observed),
+    ...(refusal === undefined ? planGiving(lease, wish, observed) : planDiscarding(lease.all, [], observed)),
   ];
-  return steps.length > 0 ? { kind: 'change', steps } : waitFor(slots, observed);
+  return steps.length > 0 ? { kind: 'change', steps } : (refusal ?? waitFor(lease.all, observed));
+}
+
+/** The slots of a lease as one plan sees them. */
+interface Slots {
+  /** Those that are wanted, in order. */
+  readonly slots: readonly Slot[];
+  /** And those that are not wanted any more. */
+  readonly all: readonly Slot[];
+  /** Held, by who may lead on. */
+  readonly staying: readonly HeldSlot[];
 }
 
 /** While it is not, a candidate could hold the slot that nobody has looked at. */
 function isAllKnown(slots: readonly Slot[], { sessions }: ObservedLease): boolean {
-  return sessions !== undefined && slots.every(({ state }) => state !== 'unknown');
+  return sessions !== undefined && slots.every(isKnown);
 }
 
-function planGiving(
-  slots: readonly Slot[],
-  all: readonly Slot[],
-  wish: LeaseWish,
-  observed: ObservedLease,
-  mint: () => bigint,
-): LeaseStep[] {
-  const holding = all.filter(isHeld);
-  const grants = planGranting(slots, holding, wish, observed, mint);
-  const kept = new Set([...holding, ...grants].map(({ session }) => session));
-  return [...planDiscarding(kept, observed), ...grants];
+/** Everything that makes or confirms a holder. */
+function planGiving(lease: Slots, wish: LeaseWish, observed: ObservedLease): LeaseStep[] {
+  const mint = mintFor(lease.all, observed);
+  const rewrites = planRewriting(lease.staying, observed, mint);
+  const grants = isAllKnown(lease.all, observed) ? planGranting(lease, wish, observed, mint) : [];
+  const wanted = grants.map(({ session }) => session);
+  return [
+    ...rewrites,
+    ...planDiscarding(lease.all, wanted, observed),
+    ...grants,
+    ...planRecord(wish, observed),
+  ];
 }
 
 /**
- * Towards nothing: every lock of ours is given up and its key removed, then the record goes. Also for a lease that
- * applications take themselves from now on. Under Retain only the record goes: sessions end by themselves.
+ * For a lease that applications take themselves from now on: what the operator held for them is given up. The record
+ * stays, for the history and the label that it tells of go on.
+ */
+export function planLettingGo(wish: LeaseWish, observed: ObservedLease): LeasePlan {
+  const steps = stepsToLetGo(observed);
+  if (steps === undefined) return notRead();
+  const all = [...steps, ...planRecord(wish, observed)];
+  if (all.length > 0) return { kind: 'change', steps: all };
+  return wish.obstacle ?? { kind: 'noop' };
+}
+
+/**
+ * Towards nothing: every lock of ours is given up and its key removed, then the record goes. Under Retain only the record
+ * goes: sessions end by themselves.
  */
 export function planLeaseEnd(observed: ObservedLease, onDelete: 'Delete' | 'Retain'): LeasePlan {
-  const { record } = observed;
-  const end: LeaseStep[] = record === undefined ? [] : [END];
-  const steps = onDelete === 'Retain' ? end : planLettingGo(observed, end);
-  if (steps === undefined) return notRead();
+  const end: LeaseStep[] = observed.record === undefined ? [] : [END];
+  const before = onDelete === 'Retain' ? [] : stepsToLetGo(observed);
+  if (before === undefined) return notRead();
+  const steps = [...before, ...end];
   return steps.length === 0 ? { kind: 'noop' } : { kind: 'change', steps };
 }
 
-/** Undefined: not all is known. */
-function planLettingGo(observed: ObservedLease, end: readonly LeaseStep[]): LeaseStep[] | undefined {
+/** Undefined: not all has been read. A lock of a session of which nothing is known is not ours: all of ours are known. */
+function stepsToLetGo(observed: ObservedLease): LeaseStep[] | undefined {
   const slots = surplusSlots([], observed);
-  if (!isAllKnown(slots, observed)) return undefined;
-  const holding = new Set(slots.filter(isHeld).map(({ session }) => session));
-  return [...planDropping(slots, observed), ...planDiscarding(holding, observed), ...end];
+  const { sessions, sight } = observed;
+  if (sessions === undefined || slots.some(({ key }) => sight(key) === 'unknown')) return undefined;
+  return [...planDropping(slots, observed), ...planDiscarding(slots.filter(isKnown), [], observed)];
 }
 
 const END: LeaseStep = { kind: 'end' };
@@ -154,7 +187,7 @@ function surplusSlots(keys: readonly string[], observed: ObservedLease): Slot[] 
 }
 
 /** First claim keeps: whatever anyone's record lists is theirs. */
-function refuseRivals({ keys }: LeaseWish, { rival }: ObservedLease): LeasePlan | undefined {
+function refuseRivals({ keys }: LeaseWish, { rival }: ObservedLease): LeaseRefusal | undefined {
   for (const key of keys) {
     const owner = rival(key);
     if (owner === undefined) continue;
@@ -164,7 +197,7 @@ function refuseRivals({ keys }: LeaseWish, { rival }: ObservedLease): LeasePlan 
   return undefined;
 }
 
-function refuseForeign(slots: readonly Slot[]): LeasePlan | undefined {
+function refuseForeign(slots: readonly Slot[]): LeaseRefusal | undefined {
   const slot = slots.find(({ state }) => state === 'foreign');
   if (slot?.state !== 'foreign') return undefined;
   const message = `key ${slot.key} is in use: ${slot.use}. Free it in Consul, or make a lease with another key`;
@@ -175,7 +208,7 @@ function refuseForeign(slots: readonly Slot[]): LeasePlan | undefined {
 function refuseHidden(
   slots: readonly Slot[],
   { record, claimsComplete }: ObservedLease,
-): LeasePlan | undefined {
+): LeaseRefusal | undefined {
   const isUnowned = (slot: Slot): boolean => isFree(slot) && slot.index > 0 && !record?.names.has(slot.key);
   if (claimsComplete || !slots.some(isUnowned)) return undefined;
   const rule = 'key_prefix "proconsul/" { policy = "read" }';
@@ -190,15 +223,16 @@ function stayingIn(slots: readonly Slot[], { candidates }: LeaseWish): HeldSlot[
 }
 
 function planVacating(
-  slots: readonly Slot[],
-  staying: readonly HeldSlot[],
+  { slots, staying }: Slots,
   { handover }: LeaseWish,
+  { rival }: ObservedLease,
 ): LeaseStep[] {
-  const how = handover === 'Immediate' ? 'release' : 'destroy';
   return slots
     .filter(isHeld)
     .filter(slot => !staying.includes(slot))
     .map(({ key, session, pod, index, entry }) => {
+      // A release writes the key, which is not for us to do at one that is another's.
+      const how = handover === 'Immediate' && rival(key) === undefined ? 'release' : 'destroy';
       return { kind: 'vacate', key, how, session, pod, index, value: entry.value };
     });
 }
@@ -206,8 +240,7 @@ function planVacating(
 function planDropping(slots: readonly Slot[], { rival }: ObservedLease): LeaseStep[] {
   return slots.flatMap((slot): LeaseStep[] => {
     const { key } = slot;
-    if (slot.state === 'unknown') return [];
-    if (slot.state === 'foreign' || rival(key) !== undefined) {
+    if (slot.state === 'unknown' || slot.state === 'foreign' || rival(key) !== undefined) {
       return [{ kind: 'drop', key, index: NOT_THERE, session: undefined }];
     }
     return [{ kind: 'drop', key, index: slot.index, session: isHeld(slot) ? slot.session : undefined }];
@@ -240,8 +273,7 @@ function planRewriting(
  * outdone.
  */
 function isSetBack({ record, told }: ObservedLease): boolean {
-  const highest = tokenIn(record?.head.lease?.token);
-  return told.some(({ token }) => token > highest);
+  return told.highest > tokenIn(record?.head.lease?.token);
 }
 
 function isEdited({ key, pod, value, entry }: HeldSlot, record: LeaseRecord | undefined): boolean {
@@ -254,47 +286,48 @@ function isEdited({ key, pod, value, entry }: HeldSlot, record: LeaseRecord | un
 }
 
 function acquiredTimeOf({ session, pod, value }: HeldSlot, { told }: ObservedLease): string | undefined {
-  const known = told.find(holder => holder.session === session)?.acquiredTime;
-  return known ?? (value?.uid === pod.uid ? value.acquiredTime : undefined);
+  return told.acquired.get(session) ?? (value?.uid === pod.uid ? value.acquiredTime : undefined);
 }
 
 /** Free slots go to the candidates that hold none. Whoever loses one by this plan still counts as holding it. */
 function planGranting(
-  slots: readonly Slot[],
-  holding: readonly HeldSlot[],
+  { slots, all }: Slots,
   { candidates }: LeaseWish,
   observed: ObservedLease,
   mint: () => bigint,
 ): Extract<LeaseStep, { kind: 'grant' }>[] {
+  const holding = all.filter(isHeld);
   const holders = new Set(holding.map(({ pod }) => pod.uid));
   const waiting = candidates.filter(({ uid }) => !holders.has(uid));
   const room = Math.max(0, slots.length - holding.length);
   const open = slots.filter(isFree).slice(0, Math.min(room, waiting.length));
-  return open.map((slot, place) => {
+  return open.map(({ key, index }, place) => {
     const pod = waiting[place] as PodRef;
-    const session = unusedSession(pod, slot, observed);
-    return { kind: 'grant', key: slot.key, pod, index: slot.index, token: mint(), session };
+    return { kind: 'grant', key, pod, index, token: mint(), session: unusedSession(pod, observed) };
   });
 }
 
 /**
- * A session made for an earlier try, which the lock-delay refused. One never serves twice: only one made after the slot
- * was last written cannot have held it, and without a grant on record nobody knows what it held.
+ * A session made for an earlier try, which the lock-delay refused. One never serves twice: every lock was taken in one
+ * transaction with the record, so only a session made after that was last written cannot have held any.
  */
 function unusedSession(
   pod: PodRef,
-  { key, index }: FreeSlot,
-  { sessions = [], record }: ObservedLease,
+  { sessions = [], record, recordIndex }: ObservedLease,
 ): SessionId | undefined {
-  if (index === NOT_THERE || !isGranted(record?.names, key)) return undefined;
-  return sessions.find(({ pod: of, createIndex }) => of.uid === pod.uid && createIndex > index)?.id;
+  if (record === undefined) return undefined;
+  return sessions.find(({ pod: of, createIndex }) => of.uid === pod.uid && createIndex > recordIndex)?.id;
 }
 
-/** Those that hold nothing, of which the slots were read since they were made. */
+/** Sessions that hold nothing and are not `wanted`, of which the slots were read since they were made. */
 function planDiscarding(
-  kept: ReadonlySet<SessionId | undefined>,
-  { sessions = [], readIndex }: ObservedLease,
+  slots: readonly Slot[],
+  wanted: readonly (SessionId | undefined)[],
+  observed: ObservedLease,
 ): LeaseStep[] {
+  if (!isAllKnown(slots, observed)) return [];
+  const { sessions = [], readIndex } = observed;
+  const kept = new Set([...slots.filter(isHeld).map(({ session }) => session), ...wanted]);
   return sessions
     .filter(({ id, createIndex }) => !kept.has(id) && createIndex <= readIndex)
     .map(({ id }) => ({ kind: 'discard', session: id }));
@@ -319,16 +352,8 @@ function notRead(): LeasePlan {
 
 /** Tokens above all that were ever seen, each once; see `nextFencingToken`. */
 function mintFor(slots: readonly Slot[], { record, told, readIndex }: ObservedLease): () => bigint {
-  const present = slots.map(slot => (isHeld(slot) || isFree(slot) ? credible(slot.value?.fencingToken) : 0n));
+  const present = slots.map(slot => (isHeld(slot) || isFree(slot) ? (slot.value?.fencingToken ?? 0n) : 0n));
   const recorded = [...(record?.names.values() ?? []), record?.head.lease?.token].map(tokenIn);
-  let next = nextFencingToken([...present, ...recorded, ...told.map(({ token }) => token)], readIndex);
+  let next = nextFencingToken([...present, ...recorded, told.highest], readIndex);
   return () => next++;
-}
-
-/**
- * Nobody was granted a token beyond what Raft can count: one that stands in a value was written there by an outsider, and
- * counting on from it would soon lead to one that is too long to be written.
- */
-function credible(token = 0n): bigint {
-  return token < 2n ** 63n ? token : 0n;
 }

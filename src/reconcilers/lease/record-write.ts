@@ -1,6 +1,4 @@
 import type { WriteOperation } from '../../commit/operations.ts';
-import { CLAIMS_KEY } from '../../commit/operations.ts';
-import { type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
 import {
   EMPTY_SHARD,
@@ -10,19 +8,13 @@ import {
   type OwnerRecord,
   shardKey,
 } from '../../ownership/record.ts';
+import type { RecordDraft } from '../../ownership/record-draft.ts';
 import type { LeaseRecord } from './steps.ts';
 
 /** What each write of a head tells beside what it is about. */
 export interface Stamp {
   readonly generation: number;
   readonly epoch: number;
-}
-
-/** A change of an owner record, as part of a transaction. */
-export interface RecordWrite {
-  readonly operations: readonly WriteOperation[];
-  /** The record once they are committed. */
-  readonly after: (indexOf: (key: string) => ModifyIndex) => OwnerRecord | undefined;
 }
 
 /** As the planner sees it. */
@@ -44,7 +36,7 @@ export function recordWrite(
     readonly next: LeaseRecord | undefined;
     readonly stamp: Stamp;
   },
-): RecordWrite {
+): Omit<RecordDraft, 'claim'> {
   const realm = 'record' as const;
   const shards = [...(present?.shards ?? [])].filter(([number]) => number > 0 || next === undefined);
   const removals = shards.map(([number, { index }]): WriteOperation => {
@@ -60,26 +52,6 @@ export function recordWrite(
     operations: [{ realm, verb: 'cas', key, value, flags: 0n, index }, ...removals],
     after: indexOf => ({ ref, head, shards: new Map([[0, { index: indexOf(key), names: next.names }]]) }),
   };
-}
-
-/** That the record is still the one that was read. */
-export function recordUnchanged(
-  installId: string,
-  ref: ResourceRef,
-  present: OwnerRecord | undefined,
-): WriteOperation {
-  const { index } = headShard(present);
-  const place = { realm: 'record', key: shardKey(installId, ref, 0) } as const;
-  return index === NOT_THERE
-    ? { ...place, verb: 'check-not-exists' }
-    : { ...place, verb: 'check-index', index };
-}
-
-/** Moves the key at which installs meet who take what may have had no owner. */
-export function claimsMoved(installId: string, index: ModifyIndex): WriteOperation {
-  // The content differs every time: Consul keeps the index of a key that is written with what it holds.
-  const value = Buffer.from(JSON.stringify({ install: installId, after: index }));
-  return { realm: 'record', verb: 'cas', key: CLAIMS_KEY, value, flags: 0n, index };
 }
 
 function headShard(present: OwnerRecord | undefined) {

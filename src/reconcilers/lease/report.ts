@@ -8,9 +8,10 @@ import type { SessionId } from '../../consul/types.ts';
 import { clip } from '../../core/conditions.ts';
 import { type LockValue, parseLockValue } from '../../core/lock-value.ts';
 import { escapeUnprintable } from '../../core/printable.ts';
-import type { AppliedWork, KindPlan, Report } from '../../runtime/kind.ts';
-import { isHeld, type Slot, type SlotSight, type SlotTokens } from './slots.ts';
-import type { LeaseStep } from './steps.ts';
+import type { AppliedWork, Report } from '../../runtime/kind.ts';
+import { isHeld, type Slot, type SlotSight, type SlotTokens, type Stranger } from './slots.ts';
+import type { LeaseWait, ObservedLease } from './plan.ts';
+import { highest, type LeaseStep, tokenIn } from './steps.ts';
 
 const NAMED = 10;
 const MAX_NAME_CHARS = 253;
@@ -30,26 +31,50 @@ export function holdersIn(slots: readonly Slot[], tokens: SlotTokens | undefined
   });
 }
 
-/**
- * Who holds a lease that applications take: `holder` of the JSON value, else the name of the session. Undefined when
- * that, or a key, has not been read yet.
- */
+/** Why nobody can tell who holds a lease. */
+export interface HoldersUnseen {
+  /** `Progressing`: the next look will tell. */
+  readonly reason: 'Progressing' | 'ConsulDenied';
+  readonly message: string;
+}
+
+export function isUnseen(holders: readonly LeaseHolder[] | HoldersUnseen): holders is HoldersUnseen {
+  return 'reason' in holders;
+}
+
+export function seenHolders(holders: readonly LeaseHolder[] | HoldersUnseen): readonly LeaseHolder[] {
+  return isUnseen(holders) ? [] : holders;
+}
+
+/** Who holds a lease that applications take: `holder` of the JSON value, else the name of the session. */
 export function applicationHolders(
   keys: readonly string[],
   sight: (key: string) => SlotSight,
-  nameOf: (session: SessionId) => string | undefined,
-): LeaseHolder[] | undefined {
+  strangerOf: (session: SessionId) => Stranger | undefined,
+): readonly LeaseHolder[] | HoldersUnseen {
   const holders: LeaseHolder[] = [];
   for (const key of keys) {
     const seen = sight(key);
-    if (seen === 'unknown') return undefined;
+    if (seen === 'unknown') return NOT_READ;
     if (seen === 'absent' || seen.session === undefined) continue;
     const value = parseLockValue(seen.value);
-    const name = value?.holder ?? nameOf(seen.session);
-    if (name === undefined) return undefined;
+    const stranger = strangerOf(seen.session);
+    const name = value?.holder ?? stranger?.name;
+    if (name === undefined) return stranger === undefined ? NOT_READ : hiddenHolder(key, seen.session);
     holders.push(applicationHolder(name, seen.session, value));
   }
   return holders;
+}
+
+const NOT_READ: HoldersUnseen = {
+  reason: 'Progressing',
+  message: 'the locks have not all been read yet',
+};
+
+function hiddenHolder(key: string, session: SessionId): HoldersUnseen {
+  const rule = 'session_prefix "" { policy = "read" }';
+  const message = `session ${session} holds key ${key}, and the ACL token may not see whose it is: add ${rule}, or write the holder's name at the key`;
+  return { reason: 'ConsulDenied', message };
 }
 
 function applicationHolder(name: string, sessionID: SessionId, value: LockValue | undefined): LeaseHolder {
@@ -71,7 +96,35 @@ function isTime(text: string | undefined): text is string {
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
 
-/** For a lease that applications take, what the status says: there is no record that counts. */
+/** What only ever grows; `previous` undefined: nobody knows what the status says, so nothing is said instead. */
+export function countsSeen({
+  settings,
+  holders,
+  facts: { record, told },
+  previous,
+}: {
+  readonly settings: Pick<LeaseSettings, 'heldBy'>;
+  readonly holders: readonly LeaseHolder[];
+  readonly facts: Pick<ObservedLease, 'record' | 'told'>;
+  readonly previous: Partial<Pick<ConsulLeaderLeaseStatus, 'holders' | 'transitions'>> | undefined;
+}): Pick<LeaseView, 'transitions' | 'highestToken'> {
+  if (previous === undefined) return { transitions: undefined, highestToken: 0n };
+  const { token, transitions } = record?.head.lease ?? {};
+  const shown = holders.map(({ fencingToken }) => tokenIn(fencingToken));
+  return {
+    transitions:
+      settings.heldBy === 'Application'
+        ? transitionsSeen(holders, previous)
+        : greater(transitions, previous.transitions),
+    highestToken: highest([tokenIn(token), told.highest, ...shown]),
+  };
+}
+
+function greater(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
+}
+
+/** For a lease that applications take: nobody records their grants. */
 export function transitionsSeen(
   holders: readonly LeaseHolder[],
   previous: Pick<ConsulLeaderLeaseStatus, 'holders' | 'transitions'>,
@@ -84,17 +137,18 @@ export function transitionsSeen(
 
 /** Why a lease that applications take is not Ready; undefined when somebody holds it. */
 export function applicationWait(
-  holders: readonly LeaseHolder[] | undefined,
+  holders: readonly LeaseHolder[] | HoldersUnseen,
   candidates: number,
-): Extract<KindPlan<never>, { kind: 'wait' }> | undefined {
-  if (holders === undefined) {
-    return { kind: 'wait', reason: 'Progressing', message: 'the locks have not all been read yet' };
-  }
+): LeaseWait | undefined {
+  if (isUnseen(holders)) return { kind: 'wait', ...holders, againMs: LOOK_AGAIN_MS[holders.reason] };
   if (holders.length > 0) return undefined;
   return candidates === 0
     ? { kind: 'wait', reason: 'NoCandidates', message: 'no Ready Pod matches the selector' }
     : { kind: 'wait', reason: 'Progressing', message: 'no application has taken the lock' };
 }
+
+/** Nobody tells when a session is made, or a policy of an ACL token changes. */
+const LOOK_AGAIN_MS = { Progressing: 1_000, ConsulDenied: 10_000 } as const;
 
 export interface LeaseView {
   readonly settings: LeaseSettings;
@@ -102,13 +156,15 @@ export interface LeaseView {
   readonly driftSeen: 'Watched' | 'Swept';
   readonly holders: readonly LeaseHolder[];
   readonly transitions: number | undefined;
+  /** 0: none is known. */
+  readonly highestToken: bigint;
   /** What keeps a leader from being reached. */
   readonly problems: readonly string[];
 }
 
 /** What the status says of a lease that somebody holds. */
 export function reportLease(view: LeaseView): Report {
-  const { holders, transitions, datacenter, driftSeen, problems } = view;
+  const { holders, transitions, highestToken, datacenter, driftSeen, problems } = view;
   return {
     message: [heldMessage(view), ...problems].join('; '),
     driftSeen,
@@ -116,6 +172,7 @@ export function reportLease(view: LeaseView): Report {
     status: {
       holders,
       ...(transitions === undefined ? {} : { transitions }),
+      ...(highestToken === 0n ? {} : { highestFencingToken: highestToken.toString() }),
     },
   };
 }
@@ -160,7 +217,7 @@ export function receiptFor(
   if (has('grant')) return told(isFirst ? 'Created' : 'LeaderChanged');
   if (has('vacate')) return told('LeaderChanged');
   if (corrected > 0) return told('DriftCorrected');
-  return has('drop', 'record', 'end') ? told('Updated') : undefined;
+  return has('drop', 'end') ? told('Updated') : undefined;
 }
 
 /** `take the lease from a; give it to b`: what steps do. */

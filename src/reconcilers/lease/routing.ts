@@ -59,10 +59,19 @@ export type RouteBody = Readonly<Record<string, unknown>> & {
   readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
 };
 
-export type RoutingPlan =
-  /** `problems`: what keeps a leader from being reached, in words for the user. */
-  | { readonly kind: 'steps'; readonly steps: readonly RouteStep[]; readonly problems: readonly string[] }
-  | { readonly kind: 'refuse'; readonly reason: 'AlreadyExists'; readonly message: string };
+export interface RoutingPlan {
+  readonly steps: readonly RouteStep[];
+  /** What keeps a leader from being reached, in words for the user. */
+  readonly problems: readonly string[];
+  /** Why nothing may be made: something else has the name. What was made before is still kept right. */
+  readonly refusal: RoutingRefusal | undefined;
+}
+
+export interface RoutingRefusal {
+  readonly kind: 'refuse';
+  readonly reason: 'AlreadyExists';
+  readonly message: string;
+}
 
 /**
  * What is to be done so that the Service exists and its EndpointSlices name the leaders, and nothing of an earlier Service
@@ -82,17 +91,45 @@ export function planRouting(wish: RoutingWish, observed: ObservedRouting): Routi
     ...observed.slices.map(object => ({ type: ENDPOINT_SLICES, object })),
   ];
   const taken = present.find(one => isNamed(one, wanted) && !isOwnedBy(one.object, owner));
-  if (taken !== undefined) return refuse(taken);
   const owned = present.filter(({ object }) => isOwnedBy(object, owner));
   const steps = [
     ...wanted.flatMap(one => planObject(one, owned)),
     ...owned.filter(one => !isNamed(one, wanted)).flatMap(one => planUnwanted(one, service)),
   ];
-  return { kind: 'steps', steps, problems };
+  return { steps, problems, refusal: taken && refuse(taken) };
+}
+
+/** While the spec cannot be read: who leads no more is named no more, and all else stays as it was made. */
+export function planUnrouting(
+  owner: Pick<LeaseOwner, 'namespace' | 'name'>,
+  leaders: readonly Pick<Pod, 'uid'>[],
+  { slices }: ObservedRouting,
+): RouteStep[] {
+  const leads = ({ targetRef }: Fields): boolean =>
+    isObject(targetRef) && leaders.some(({ uid }) => uid === targetRef['uid']);
+  return slices
+    .filter(slice => isOwnedBy(slice, owner) && slice.metadata.deletionTimestamp === undefined)
+    .flatMap((slice): RouteStep[] => {
+      const named = listOf((slice as unknown as Fields)['endpoints']);
+      const endpoints = named.filter(leads);
+      if (endpoints.length === named.length) return [];
+      const { name, uid, resourceVersion } = slice.metadata;
+      return [
+        {
+          kind: 'patch',
+          type: ENDPOINT_SLICES,
+          name,
+          patch: { metadata: { uid, resourceVersion }, endpoints },
+        },
+      ];
+    });
 }
 
 /** Whether the object was made for this lease, or for an earlier one of its name. */
-export function isOwnedBy({ metadata }: KubeObject, { namespace, name }: LeaseOwner): boolean {
+export function isOwnedBy(
+  { metadata }: KubeObject,
+  { namespace, name }: Pick<LeaseOwner, 'namespace' | 'name'>,
+): boolean {
   const references = metadata.ownerReferences ?? [];
   return metadata.namespace === namespace && references.some(one => isOfLease(one) && one.name === name);
 }
@@ -192,7 +229,7 @@ function planUnwanted({ type, object }: Present, service: ServiceWish | undefine
   return [{ kind: 'patch', type, name, patch: { metadata: { uid, resourceVersion }, endpoints: [] } }];
 }
 
-function refuse({ type, object }: Present): RoutingPlan {
+function refuse({ type, object }: Present): RoutingRefusal {
   const message = `${type.kind} ${object.metadata.name} exists and was not made for this lease. Remove it, or name another Service`;
   return { kind: 'refuse', reason: 'AlreadyExists', message };
 }

@@ -36,25 +36,30 @@ export type FreeSlot = Extract<Slot, { state: 'free' }>;
  */
 export type SlotTokens = ReadonlyMap<string, string>;
 
+/** A session that is alive and not of this lease. */
+export interface Stranger {
+  /** Undefined: the ACL token may not see it. */
+  readonly name: string | undefined;
+}
+
 /** What tells whose a slot is. */
 export interface SlotKnowledge {
   /** Those of this lease; undefined: not known. */
   readonly sessions: readonly LeaseSession[] | undefined;
-  /** The name of a session that is alive and not of this lease; undefined: not known. */
-  readonly stranger: (session: SessionId) => string | undefined;
+  readonly stranger: (session: SessionId) => Stranger | undefined;
   readonly tokens: SlotTokens | undefined;
 }
 
 /**
- * | at the key                           | the record lists a grant there | it does not            |
- * |--------------------------------------|--------------------------------|------------------------|
- * | nothing                              | free                           | free                   |
- * | a session of this lease              | held                           | held                   |
- * | a session that is known otherwise    | foreign                        | foreign                |
- * | a session of which nothing is known  | unknown                        | unknown                |
- * | our flags                            | free                           | free if a lock's value |
- * | what an admin leaves who releases it | free                           | foreign                |
- * | anything else                        | foreign                        | foreign                |
+ * | at the key                            | the record lists a grant there | it does not            |
+ * |---------------------------------------|--------------------------------|------------------------|
+ * | nothing                               | free                           | free                   |
+ * | a session of this lease               | held                           | held                   |
+ * | a stranger, or one that may not be seen | foreign                      | foreign                |
+ * | a session of which nothing is known   | unknown                        | unknown                |
+ * | our flags                             | free                           | free if a lock's value |
+ * | what an admin leaves who releases it  | free                           | foreign                |
+ * | anything else                         | foreign                        | foreign                |
  */
 export function readSlot(key: string, sight: SlotSight, known: SlotKnowledge): Slot {
   if (sight === 'unknown') return { key, state: 'unknown' };
@@ -77,14 +82,25 @@ function lockedSlot(
   if (holder !== undefined) {
     return { key, state: 'held', index: entry.modifyIndex, session, pod: holder.pod, entry, value };
   }
-  const name = stranger(session);
-  if (name === undefined) return { key, state: 'unknown' };
-  const use = `a lock that session ${session} (${escapeUnprintable(clip(name, 128))}) holds`;
-  return { key, state: 'foreign', use };
+  const other = stranger(session);
+  if (other === undefined) return { key, state: 'unknown' };
+  return { key, state: 'foreign', use: `a lock that session ${session} (${describe(other)}) holds` };
 }
+
+function describe({ name }: Stranger): string {
+  return name === undefined
+    ? 'which the ACL token may not see'
+    : escapeUnprintable(clip(name, MAX_NAME_CHARS));
+}
+
+const MAX_NAME_CHARS = 128;
 
 export function isGranted(tokens: SlotTokens | undefined, key: string): boolean {
   return (tokens?.get(key) ?? UNWRITTEN) !== UNWRITTEN;
+}
+
+export function isKnown({ state }: Slot): boolean {
+  return state !== 'unknown';
 }
 
 export function isHeld(slot: Slot): slot is HeldSlot {

@@ -1,5 +1,5 @@
 import type { ModifyIndex, SessionId } from '../../consul/types.ts';
-import { UNWRITTEN } from '../../ownership/record.ts';
+import { type LeaseHistory, UNWRITTEN } from '../../ownership/record.ts';
 import type { PodRef } from './pods.ts';
 import { isGranted, type SlotTokens } from './slots.ts';
 
@@ -11,14 +11,6 @@ export interface LeaseRecord {
     readonly lease?: LeaseHistory;
   };
   readonly names: SlotTokens;
-}
-
-/** What outlives every key of the lease. */
-export interface LeaseHistory {
-  /** The highest fencing token ever granted, in digits. */
-  readonly token: string;
-  /** How often a slot that had been granted was granted anew. */
-  readonly transitions: number;
 }
 
 /**
@@ -76,23 +68,31 @@ export type LeaseStep =
       readonly token: bigint;
       readonly session: SessionId | undefined;
     }
-  /** Only the record: it is of another resource of this name. */
+  /** Only the record: it is of another resource of this name, or of another label; or there is none yet. */
   | { readonly kind: 'record' }
   /** Nothing is left: the record goes. */
   | { readonly kind: 'end' };
 
+/** What a record is written for, and what was told of the lease while there was another, or none. */
+export interface RecordWish {
+  readonly keys: readonly string[];
+  readonly uid: string;
+  readonly label: string;
+  readonly told: { readonly highest: bigint; readonly transitions: number };
+}
+
 /**
  * What the record says after a step; undefined: there is none any more. A grant, and a rewrite, claim all that is
- * wanted.
+ * wanted. A label takes the place of another only by a step of its own: the other has to come off all Pods first.
  */
 export function recordAfter(
   step: LeaseStep,
   record: LeaseRecord | undefined,
-  { keys, uid }: { readonly keys: readonly string[]; readonly uid: string },
+  { keys, uid, label, told }: RecordWish,
 ): LeaseRecord | undefined {
   const { names: before = new Map<string, string>(), head } = record ?? {};
   const names = new Map(before);
-  const history = head?.lease ?? { token: '0', transitions: 0 };
+  const history = historyAfter(head?.lease, told);
   const settled = (lease: LeaseHistory): LeaseRecord => ({
     head: { uid, onDelete: 'Delete', lease },
     names,
@@ -104,7 +104,7 @@ export function recordAfter(
     case 'end':
       return undefined;
     case 'record':
-      return settled(history);
+      return settled({ ...history, label });
     case 'drop':
       names.delete(step.key);
       return head === undefined ? undefined : { head, names };
@@ -113,13 +113,33 @@ export function recordAfter(
       const isAnother = step.kind === 'grant' && isGranted(before, step.key);
       for (const key of keys) if (!names.has(key)) names.set(key, UNWRITTEN);
       names.set(step.key, step.token.toString());
-      const highest = step.token > tokenIn(history.token) ? step.token.toString() : history.token;
-      return settled({ token: highest, transitions: history.transitions + (isAnother ? 1 : 0) });
+      const token = highest([step.token, tokenIn(history.token)]).toString();
+      const transitions = history.transitions + (isAnother ? 1 : 0);
+      return settled({ label, ...history, token, transitions });
     }
   }
 }
 
-/** Records may be damaged: what is no token counts as none. */
-export function tokenIn(digits: string | undefined): bigint {
-  return digits !== undefined && /^[0-9]{1,20}$/.test(digits) ? BigInt(digits) : 0n;
+/** What was told goes on, also where Consul knows nothing of it any more. */
+function historyAfter(lease: LeaseHistory | undefined, told: RecordWish['told']): LeaseHistory {
+  return {
+    ...lease,
+    token: highest([tokenIn(lease?.token), told.highest]).toString(),
+    transitions: Math.max(lease?.transitions ?? 0, told.transitions),
+  };
 }
+
+export function highest(tokens: readonly bigint[]): bigint {
+  return tokens.reduce((one, other) => (one > other ? one : other), 0n);
+}
+
+/**
+ * Records and statuses may be damaged, or edited: what is no token counts as none, and neither does one that can have
+ * no successor (`nextFencingToken`).
+ */
+export function tokenIn(digits: string | undefined): bigint {
+  const token = digits !== undefined && /^[0-9]{1,19}$/.test(digits) ? BigInt(digits) : 0n;
+  return token < LAST_TOKEN ? token : 0n;
+}
+
+const LAST_TOKEN = 2n ** 63n - 1n;

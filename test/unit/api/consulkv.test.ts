@@ -120,6 +120,7 @@ describe('what cannot be read', () => {
       problem: 'spec.key: exactly one of key and prefix must be set',
       metadata: { ...metadata, finalizers: [], annotations: {} },
       deletionPolicy: 'Retain',
+      suspend: false,
       status: { keys: 4 },
     });
   });

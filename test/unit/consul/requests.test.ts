@@ -348,10 +348,13 @@ describe('a request', () => {
     await client.kv.get('k', { signal, consistency: 'consistent' });
     await client.kv.get('k', { signal, consistency: 'stale' });
     await client.kv.get('k', { signal, block: { index: 7, waitSeconds: 55 } });
+    const id = { kind: 'service-intentions', name: '*' };
+    await client.configEntries.get(id, { signal, datacenter: 'primary' }).catch(() => {});
     expect(server.requests.map(({ url }) => url)).toEqual([
       '/behind/v1/kv/k?consistent=&dc=dc+7',
       '/behind/v1/kv/k?stale=&dc=dc+7',
       '/behind/v1/kv/k?index=7&wait=55s&dc=dc+7',
+      '/behind/v1/config/service-intentions/*?dc=primary',
     ]);
   });
 

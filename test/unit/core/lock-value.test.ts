@@ -35,7 +35,7 @@ describe('the value of a lock', () => {
       { minKeys: 1, maxKeys: 4 },
     );
     fc.assert(
-      fc.property(text, text, fc.bigInt(0n, 10n ** 19n - 1n), extra, (holder, uid, fencingToken, extra) => {
+      fc.property(text, text, fc.bigInt(0n, 2n ** 63n - 1n), extra, (holder, uid, fencingToken, extra) => {
         const value = { ...VALUE, holder, uid, fencingToken, extra };
         const back = parseLockValue(encodeLockValue(value));
         expect(back).toEqual({ ...value, extra: JSON.parse(JSON.stringify(extra)) as unknown });
@@ -64,6 +64,7 @@ describe('the value of a lock', () => {
     ['a negative token', json({ fencingToken: '-1' })],
     ['a token with a leading zero', json({ fencingToken: '01' })],
     ['a token over 19 digits', json({ fencingToken: '1'.repeat(20) })],
+    ['a token over 63 bits', json({ fencingToken: String(2n ** 63n) })],
     ['too many bytes', json({ more: 'x'.repeat(MAX_LOCK_VALUE_BYTES) })],
     ['JSON nested too deep', `${'['.repeat(8000)}${']'.repeat(8000)}`],
   ])('is none: %s', (_, text) => {
@@ -78,7 +79,7 @@ describe('the value of a lock', () => {
     ['holder', { holder: '' }],
     ['uid', { uid: '' }],
     ['bytes', { extra: { more: 'x'.repeat(MAX_LOCK_VALUE_BYTES) } }],
-    ['token', { fencingToken: 10n ** 19n }],
+    ['token', { fencingToken: 2n ** 63n }],
   ])('that could not be read back is not written for its %s', (what, change) => {
     expect(() => encodeLockValue({ ...VALUE, ...change })).toThrow(what);
   });
@@ -118,6 +119,8 @@ test.each([
   [[6n], 7, 7n],
   [[7n], 7, 8n],
   [[100n, 3n], 7, 101n],
+  [[2n ** 63n - 2n], 7, 2n ** 63n - 1n],
+  [[2n ** 63n - 1n, 100n], 7, 101n],
 ])('after the tokens %s at index %d comes %s', (seen, index, next) => {
   expect(nextFencingToken(seen, index)).toBe(next);
 });

@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest';
+import { getEventListeners, once } from 'node:events';
+import { describe, expect, test } from 'vitest';
 import { encodeLockValue, LOCK_FLAGS, parseLockValue } from '../../../src/core/lock-value.ts';
+import { consulError } from '../../../src/consul/errors.ts';
 import type { SessionId } from '../../../src/consul/types.ts';
 import {
   type Candidate,
@@ -320,3 +322,166 @@ test('a failure is told once, and once that it is over', async () => {
     'leading',
   ]);
 });
+
+test('what stood in the way of a campaign is over with it, however the lock was won', async () => {
+  const stage = new Stage();
+  const consul = consulFor(stage.process, stage.server, stage.world);
+  const lost = consulError('CONSUL_TIMEOUT', 'the answer was lost', { outcomeUnknown: true });
+  const submit: typeof consul.txn.submit = async (operations, options) => {
+    const outcome = await consul.txn.submit(operations, options);
+    // That of the acquisition alone: the key is made by one operation.
+    if (operations.length > 1) throw lost;
+    return outcome;
+  };
+  await stage.during(stage.candidate({ consul: { ...consul, txn: { submit } } }).campaign());
+  expect(stage.news.filter(({ what }) => what === 'failing' || what === 'recovered')).toEqual([
+    { what: 'failing', operation: 'acquire', error: lost },
+    { what: 'recovered', operation: 'acquire' },
+  ]);
+});
+
+describe('one that resigns before its campaign has begun is not elected', () => {
+  test('in the same turn', async () => {
+    const stage = new Stage();
+    const candidate = stage.candidate();
+    const campaign = candidate.campaign();
+    void candidate.resign();
+    await expect(stage.during(campaign)).rejects.toMatchObject({ name: 'AbortedError' });
+    expect(stage.server.everMade).toEqual([]);
+  });
+
+  test('while what it had is still given back', async () => {
+    const stage = new Stage();
+    const candidate = stage.candidate();
+    await stage.during(candidate.campaign());
+    void candidate.resign();
+    const campaign = candidate.campaign();
+    void candidate.resign();
+    await expect(stage.during(campaign)).rejects.toMatchObject({ name: 'AbortedError' });
+    await stage.pass(5000);
+    expect(stage.server.everMade).toHaveLength(1);
+    expect(stage.session).toBeUndefined();
+  });
+
+  test('and may campaign again', async () => {
+    const stage = new Stage();
+    const candidate = stage.candidate();
+    void candidate.resign();
+    const campaign = candidate.campaign();
+    expect((await stage.during(campaign)).session).toBe(stage.session);
+  });
+});
+
+describe('after a crash right after a renewal the next one leads', () => {
+  const TTL_MS = 10_000;
+  const seeds = Array.from({ length: 10 }, (_, n) => n + 1);
+  const cases = [
+    { lockDelays: 'the same', theirs: 5, ours: 5, lateMs: 50 },
+    { lockDelays: 'shorter', theirs: 2, ours: 5, lateMs: 1300 },
+    { lockDelays: 'longer', theirs: 5, ours: 2, lateMs: 250 },
+  ].flatMap(change => seeds.map(seed => ({ ...change, seed })));
+  test.each(cases)(
+    'within 2 × TTL, the lock-delay and $lateMs ms, when the lock-delay of the crashed one was $lockDelays (seed $seed)',
+    async ({ theirs, ours, lateMs, seed }) => {
+      const stage = new Stage();
+      const timing = (lockDelaySeconds: number) =>
+        leaseTiming({ ttlSeconds: TTL_MS / 1000, lockDelaySeconds });
+      await stage.during(stage.candidate({ timing: timing(theirs) }).campaign());
+      const clock = new Process(stage.world, randomFrom(seed));
+      const consul = consulFor(clock, stage.server, stage.world);
+      const next = { led: false };
+      void stage
+        .candidate({ consul, clock, random: randomFrom(seed), timing: timing(ours) })
+        .campaign()
+        .then(() => (next.led = true));
+      const expiry = (): number => stage.server.nextExpiryMs;
+      for (const before = expiry(); expiry() === before; ) await stage.pass(1);
+      stage.process.pause();
+      stage.process.network = 'cut';
+      const crashedAtMs = stage.world.monotonic();
+      while (!next.led) await stage.pass(10);
+      const tookMs = stage.world.monotonic() - crashedAtMs;
+      expect(tookMs).toBeGreaterThanOrEqual(2 * TTL_MS + theirs * 1000 - 10);
+      expect(tookMs).toBeLessThan(2 * TTL_MS + theirs * 1000 + lateMs);
+    },
+  );
+});
+
+describe('nothing comes of trying on', () => {
+  test.each<[string, Partial<CandidateOptions>]>([
+    ['a value that cannot be written', { value: () => ({ holder: '', uid: 'u' }) }],
+    ['a session that Consul refuses for good', { node: 'refused' }],
+  ])('with %s: the campaign ends, and leaves nothing', async (_, change) => {
+    const stage = new Stage();
+    const consul = consulFor(stage.process, stage.server, stage.world);
+    const create: typeof consul.sessions.create = async (session, options) => {
+      if (session.node === 'refused') throw consulError('CONSUL_INVALID', 'no such node name');
+      return await consul.sessions.create(session, options);
+    };
+    const given = { ...consul, sessions: { ...consul.sessions, create } };
+    const campaign = stage.candidate({ consul: given, ...change }).campaign();
+    await expect(stage.during(campaign)).rejects.toThrow(/holder|no such node name/);
+    await stage.pass(1000);
+    expect(stage.server.sessions.size).toBe(0);
+  });
+
+  test('with a key that cannot be read', async () => {
+    const stage = new Stage();
+    const consul = consulFor(stage.process, stage.server, stage.world);
+    const get = (): never => {
+      throw new TypeError('no key');
+    };
+    const campaign = stage.candidate({ consul: { ...consul, kv: { ...consul.kv, get } } }).campaign();
+    await expect(stage.during(campaign)).rejects.toThrow('no key');
+  });
+});
+
+test('what a listener throws costs nothing, and is told as a warning', async () => {
+  const stage = new Stage();
+  const warned = once(process, 'warning');
+  const onStep = (): never => {
+    throw new Error('the log is full');
+  };
+  const candidate = stage.candidate({ onStep });
+  const leadership = await stage.during(candidate.campaign());
+  expect(isHeld(leadership)).toBe(true);
+  await stage.during(candidate.resign(), 100);
+  expect(stage.server.sessions.size).toBe(0);
+  expect(await warned).toEqual([expect.objectContaining({ message: 'the log is full' })]);
+});
+
+test('a stopped candidate does not go on trying to end its session', async () => {
+  const stage = new Stage();
+  const candidate = stage.candidate();
+  await stage.during(candidate.campaign());
+  stage.process.network = 'refused';
+  await stage.during(candidate.resign(), 3000);
+  expect(stage.world.timerCount).toBeGreaterThan(0);
+  stage.stop.abort();
+  await settled();
+  expect(stage.world.timerCount).toBe(0);
+});
+
+test('a candidate at rest holds on to none of the signals it was given', async () => {
+  const stage = new Stage();
+  const candidate = stage.candidate();
+  await stage.during(candidate.campaign());
+  expect(getEventListeners(stage.stop.signal, 'abort').length).toBeGreaterThan(0);
+  const { signal } = new AbortController();
+  await stage.during(candidate.resign(signal));
+  expect(getEventListeners(stage.stop.signal, 'abort')).toEqual([]);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
+
+test.each(['9999999999999999999', String(2n ** 63n - 1n)])(
+  'a token of %s, which no tenure can have had, does not close the lock',
+  async fencingToken => {
+    const stage = new Stage();
+    const value = JSON.stringify({ holder: 'a hand', uid: 'x', fencingToken, acquiredTime: 't' });
+    const Value = Buffer.from(value).toString('base64');
+    stage.server.transact([{ Verb: 'cas', Key: LOCK, Index: 0, Flags: Number(LOCK_FLAGS), Value }]);
+    const leadership = await stage.during(stage.candidate().campaign());
+    expect(leadership.fencingToken).toBeLessThan(1000n);
+    expect(stage.session).toBe(leadership.session);
+  },
+);

@@ -23,7 +23,9 @@ describe('a predecessor is known to be dead', () => {
   });
 
   test.each([
-    ['this process itself', MINE, gone],
+    ['this process itself', MINE, runs('700')],
+    ['one beside it in the same container', { ...OTHER, podUid: 'pod-1' }, runs('300')],
+    ['one in the same container that cannot be looked at', { ...OTHER, podUid: 'pod-1' }, unknown],
     ['a process of this machine that runs', OTHER, runs('300')],
     ['a process of this machine that cannot be looked at', OTHER, unknown],
     ['of another machine, or of an earlier boot', { ...OTHER, bootId: 'boot-0' }, gone],
@@ -71,7 +73,7 @@ describe('on this machine', () => {
   });
 
   test('a child runs until it is killed, and is known to be dead then', async () => {
-    const mine = readProcessIdentity();
+    const mine = readProcessIdentity('pod-1');
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
     await once(child, 'spawn');
     const found = lookUpPid(child.pid ?? 0);

@@ -30,7 +30,7 @@ const entryAt = (index: number, session?: SessionId, change: object = {}) => ({
   ...change,
 });
 const sight = (value: ReturnType<typeof entryAt> | undefined, index: number, verdict: Verdict = 'alive') =>
-  ({ lock: seenLock({ value, index }), verdict }) satisfies Sight;
+  ({ lock: seenLock({ value, index }), verdict, since: 0 }) satisfies Sight;
 const absent = (index: number) => sight(undefined, index);
 const free = (index: number) => sight(entryAt(index), index);
 const held = (index: number, verdict: Verdict = 'alive') => sight(entryAt(index, THEIRS), index, verdict);
@@ -45,6 +45,7 @@ const looked = (what: Sight, acquiredAt?: number): ElectionEvent => ({
   acquiredAt,
 });
 const acquired: ElectionEvent = { kind: 'acquired', session: MINE, fencingToken: 8n, index: 12 };
+const hopeless: ElectionEvent = { kind: 'hopeless', error: new Error('refused for good') };
 const refused = (why: 'held' | 'moved' | 'lock-delay' | 'invalid-session'): ElectionEvent => ({
   kind: 'refused',
   session: MINE,
@@ -229,7 +230,15 @@ const ROWS: readonly Row[] = [
     from: acquiring,
     event: refused('lock-delay'),
     to: 'campaigning',
-    effects: [{ do: 'await-lock-delay' }],
+    effects: [{ do: 'await-lock-delay', forMs: 5000 }],
+  },
+  {
+    when: 'the lock-delay runs since the lock was seen to be free',
+    from: acquiring,
+    event: refused('lock-delay'),
+    context: { at: 7000 },
+    to: 'campaigning',
+    effects: [{ do: 'await-lock-delay', forMs: -2000 }],
   },
   {
     when: 'the lock-delay runs and the candidate does not wait',
@@ -336,6 +345,27 @@ const ROWS: readonly Row[] = [
     event: seen(used(11)),
     to: 'idle',
     effects: [destroyMine, { do: 'fail', error: expect.objectContaining({ code: 'LOCK_CONFLICT' }) }],
+  },
+  ...[watching, opening].map(from => ({
+    when: 'nothing comes of trying on',
+    from,
+    event: hopeless,
+    to: 'idle' as const,
+    effects: [{ do: 'fail', error: new Error('refused for good') }],
+  })),
+  {
+    when: 'nothing comes of trying on',
+    from: acquiring,
+    event: hopeless,
+    to: 'idle',
+    effects: [destroyMine, { do: 'fail', error: new Error('refused for good') }],
+  },
+  {
+    when: 'what is in vain is so for others than the leader',
+    from: leading,
+    event: hopeless,
+    to: 'leading',
+    effects: [],
   },
   {
     when: 'resigned while nobody knows whether the lock was taken',

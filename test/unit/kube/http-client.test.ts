@@ -1,7 +1,7 @@
 import { getEventListeners, once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { RetryableError } from '../../../src/core/errors.ts';
+import { AbortedError, RetryableError } from '../../../src/core/errors.ts';
 import type { KubeRequest, RequestReport } from '../../../src/kube/client.ts';
 import { createKubeClient, type KubeClientOptions } from '../../../src/kube/http-client.ts';
 import { kubeStatus } from '../../../src/kube/errors.ts';
@@ -213,6 +213,41 @@ test('a client that is closed, or a caller that has given up already, sends noth
   expect(server.requests).toEqual([]);
 });
 
+describe('what is to be checked before a request is sent', () => {
+  test('is checked when the connection stands, not before', async () => {
+    let isShaking = false;
+    const mute = createServer(socket => socket.once('data', () => (isShaking = true)));
+    mute.listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const { port } = mute.address() as AddressInfo;
+    const kubeconfig = server.file('mute', JSON.stringify(configOf(`https://127.0.0.1:${port}`)));
+    const client = aClient({ kubeconfig });
+    const checked: string[] = [];
+    const request = client.request(aGet({ deadlineMs: 5_000, beforeSend: () => checked.push('early') }));
+    await until(() => isShaking);
+    expect(checked).toEqual([]);
+    clock.advance(5_000);
+    await expect(request).rejects.toMatchObject({ code: 'KUBE_TIMEOUT' });
+    await client.close();
+    mute.close();
+  });
+
+  test('refuses: nothing is sent, and the next request goes through', async () => {
+    const client = aClient();
+    server.put('a');
+    const refused = new AbortedError('not the leader any more');
+    const beforeSend = (): never => {
+      throw refused;
+    };
+    await expect(client.request(aGet({ method: 'POST', body: {}, beforeSend }))).rejects.toBe(refused);
+    expect(server.requests).toEqual([]);
+    let checks = 0;
+    await client.request(aGet({ beforeSend: () => (checks += 1) }));
+    expect(server.requests).toHaveLength(1);
+    expect(checks).toBe(1);
+  });
+});
+
 describe('429', () => {
   const throttle =
     (seconds: string) =>
@@ -225,7 +260,8 @@ describe('429', () => {
     const client = aClient();
     server.put('a');
     server.failNext(throttle('2'));
-    const request = client.request(aGet());
+    let checks = 0;
+    const request = client.request(aGet({ beforeSend: () => (checks += 1) }));
     await until(() => clock.timerCount === 1 && reports.length === 1);
     clock.advance(1_999);
     await settled();
@@ -233,6 +269,8 @@ describe('429', () => {
     clock.advance(1);
     await request;
     expect(server.requests).toHaveLength(2);
+    // Each resend by itself: the pause may have cost the lead.
+    expect(checks).toBe(2);
   });
 
   test('is handed on, with the pause, after four tries', async () => {

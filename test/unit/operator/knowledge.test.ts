@@ -1,5 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { ConsulClient } from '../../../src/consul/client.ts';
+import type { Logger } from '../../../src/core/logger.ts';
 import type { ResourceRef } from '../../../src/core/resource.ts';
+import { IntentionMirror } from '../../../src/mirror/intention-mirror.ts';
 import { Knowledge } from '../../../src/operator/knowledge.ts';
 import { settled } from '../../support/fake-clock.ts';
 import type { KvProcess } from '../../support/kv-process.ts';
@@ -28,8 +31,21 @@ beforeEach(async () => {
     },
   });
   const { clock, gate, fingerprinter, ledger, ledgerSync, watcher } = operator;
+  const agent = { self: async () => ({ datacenter: 'dc2', primaryDatacenter: 'dc1' }) };
+  const consul = { ...world.consul.asClient, agent } as unknown as ConsulClient;
+  const { signal } = new AbortController();
+  const logger: Logger = {
+    debug() {},
+    info() {},
+    warn: (_, message) => warnings.push(message),
+    error() {},
+  };
+  const random = () => 0.5;
+  const onIndexFell = () => knowledge.indexFell();
+  const datacenter = () => 'dc1';
+  const mirroring = { consul, clock, random, logger, signal, onIndexFell, datacenter };
   knowledge = new Knowledge({
-    consul: world.consul.asClient,
+    consul,
     clock,
     gate,
     fingerprinter,
@@ -37,10 +53,11 @@ beforeEach(async () => {
     ledgerSync,
     watcher,
     installId: 'install-a',
-    datacenter: 'dc1',
-    random: () => 0.5,
-    logger: { debug() {}, info() {}, warn: (_, message) => warnings.push(message), error() {} },
-    signal: new AbortController().signal,
+    datacenter: 'dc2',
+    intentionMirror: new IntentionMirror(mirroring),
+    random,
+    logger,
+    signal,
     onLoaded: () => loads++,
   });
   await operator.settle(world.cluster.apply('first', { prefix: 'a/', data: { first: '1' } }));

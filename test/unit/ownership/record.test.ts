@@ -196,6 +196,32 @@ describe('a damaged record lists nothing, deletes nothing, and can be written ov
     expect(namesIn('ConsulKV')).toEqual(['leases/a']);
   });
 
+  test('claims on intentions are names in the record of an intention, and keys are not', () => {
+    const claims = [
+      '/intention/orders/source//web',
+      '/intention/orders/source/dc3/web',
+      '/intention/*/source//*',
+      '/intention/orders/jwt',
+    ];
+    const others = [
+      'orders/web',
+      '/intention/orders',
+      '/intention//jwt',
+      '/intention/orders/source//',
+      '/intention/orders/source/web',
+      '/intention/orders/jwt/x',
+      '/intention/%6frders/jwt',
+    ];
+    const names = Object.fromEntries([...claims, ...others].map(name => [name, 'fp']));
+    const text = JSON.stringify({ uid: 'u', onDelete: 'Delete', names });
+    const namesIn = (kind: string) => [
+      ...listedNames(decode(anEntry(key(`${kind}/shop/a`), text))[0] as OwnerRecord).keys(),
+    ];
+    expect(namesIn('ConsulIntention')).toEqual(claims);
+    expect(namesIn('ConsulKV')).toEqual(['orders/web']);
+    expect(namesIn('ConsulLeaderLease')).toEqual(['orders/web']);
+  });
+
   test.each([
     ['{"token":"7","transitions":2}', { token: '7', transitions: 2 }],
     ['{"token":"9007199254740993"}', { token: '9007199254740993', transitions: 0 }],

@@ -1,7 +1,7 @@
 import type { KvEntry, ModifyIndex, SessionId } from '../../../../src/consul/types.ts';
 import { encodeLockValue, LOCK_FLAGS } from '../../../../src/core/lock-value.ts';
 import type { KubeObject } from '../../../../src/kube/types.ts';
-import type { LeaseWish, ObservedLease } from '../../../../src/reconcilers/lease/plan.ts';
+import type { LeaseWish, ObservedLease, Told } from '../../../../src/reconcilers/lease/plan.ts';
 import type { Pod, PodRef } from '../../../../src/reconcilers/lease/pods.ts';
 import type { LeaseSession } from '../../../../src/reconcilers/lease/sessions.ts';
 import type { SlotSight } from '../../../../src/reconcilers/lease/slots.ts';
@@ -73,18 +73,23 @@ export function anEntry(more: Partial<KvEntry> = {}): KvEntry {
   };
 }
 
+export const NOTHING_TOLD: Told = { highest: 0n, transitions: 0, acquired: new Map() };
+export const LABEL = 'proconsul.dev/leader';
+
 /** What a lease stands in: slot by slot, sessions by number. */
 export interface Situation {
   readonly slots?: Readonly<Record<string, SlotSight>>;
   /** Session number → Pod. */
   readonly sessions?: Readonly<Record<number, string>> | undefined;
   readonly createIndex?: number;
-  readonly strangers?: Readonly<Record<number, string>>;
+  /** Session number → its name; undefined: the ACL token may not see it. */
+  readonly strangers?: Readonly<Record<number, string | undefined>>;
   /** Key → token granted; empty: claimed. */
   readonly record?: Readonly<Record<string, string>> | undefined;
   readonly head?: Partial<LeaseRecord['head']>;
+  readonly recordIndex?: number;
   readonly readIndex?: number;
-  readonly told?: ObservedLease['told'];
+  readonly told?: Partial<Told>;
   readonly rivals?: readonly string[];
   readonly claimsComplete?: boolean;
 }
@@ -94,11 +99,15 @@ export function observed(situation: Situation): ObservedLease {
   const sessions = 'sessions' in situation ? situation.sessions : {};
   return {
     record: record && aRecord(record, situation.head),
+    recordIndex: situation.recordIndex ?? 10,
     sight: key => slots[key] ?? 'absent',
     sessions: sessions && leaseSessions(sessions, createIndex),
-    stranger: id => Object.entries(strangers).find(([number]) => sessionId(Number(number)) === id)?.[1],
+    stranger: id => {
+      const named = Object.entries(strangers).find(([number]) => sessionId(Number(number)) === id);
+      return named && { name: named[1] };
+    },
     readIndex: situation.readIndex ?? 20,
-    told: situation.told ?? [],
+    told: { ...NOTHING_TOLD, ...situation.told },
     rival: key =>
       rivals.includes(key)
         ? { kind: 'resource', ref: { kind: 'ConsulKV', namespace: 'shop', name: 'rival' } }
@@ -120,7 +129,7 @@ export function aRecord(
 ): LeaseRecord {
   const token = String(Math.max(0, ...Object.values(names).map(Number)));
   return {
-    head: { uid: 'u-1', onDelete: 'Delete', lease: { token, transitions: 0 }, ...head },
+    head: { uid: 'u-1', onDelete: 'Delete', lease: { token, transitions: 0, label: LABEL }, ...head },
     names: new Map(Object.entries(names)),
   };
 }
@@ -129,7 +138,8 @@ export function aWish(
   candidates: readonly string[],
   more: Partial<Omit<LeaseWish, 'candidates'>> = {},
 ): LeaseWish {
-  return { keys: [KEY], handover: 'Immediate', uid: 'u-1', ...more, candidates: candidates.map(podRef) };
+  const wish = { keys: [KEY], handover: 'Immediate', uid: 'u-1', label: LABEL } as const;
+  return { ...wish, ...more, candidates: candidates.map(podRef) };
 }
 
 /** Held by session `number`, as the operator writes it. */

@@ -1,6 +1,9 @@
 import type { KvEntry, ModifyIndex, SessionId } from '../../../../src/consul/types.ts';
-import { encodeLockValue, LOCK_FLAGS, parseLockValue } from '../../../../src/core/lock-value.ts';
-import type { LeaseWish, ObservedLease, ToldHolder } from '../../../../src/reconcilers/lease/plan.ts';
+import type { ConsulLeaderLeaseStatus } from '../../../../src/api/v1alpha1/consulleaderlease.ts';
+import { encodeLockValue, LOCK_FLAGS } from '../../../../src/core/lock-value.ts';
+import { LeaseMemory } from '../../../../src/reconcilers/lease/memory.ts';
+import { type LeaseWish, type ObservedLease, slotsOf } from '../../../../src/reconcilers/lease/plan.ts';
+import { countsSeen, holdersIn } from '../../../../src/reconcilers/lease/report.ts';
 import type { LeaseSession } from '../../../../src/reconcilers/lease/sessions.ts';
 import { type LeaseRecord, type LeaseStep, recordAfter } from '../../../../src/reconcilers/lease/steps.ts';
 import { ACQUIRED, podRef, sessionId } from './builders.ts';
@@ -10,6 +13,7 @@ interface World {
   readonly sessions: ReadonlyMap<SessionId, LeaseSession>;
   readonly strangers: ReadonlySet<SessionId>;
   readonly record: LeaseRecord | undefined;
+  readonly recordIndex: number;
   readonly index: number;
 }
 
@@ -18,16 +22,22 @@ const EMPTY: World = {
   sessions: new Map(),
   strangers: new Set(),
   record: undefined,
+  recordIndex: 0,
   index: 100,
 };
+
+const LEASE = { namespace: 'shop', name: 'orders' };
 
 /** Consul as a lease sees it, without time: locks, sessions and the owner record, and what people do to them. */
 export class ModelLease {
   #world = EMPTY;
   #saved = EMPTY;
   #drawn = 0;
-  /** As status and memory have it; they are not in Consul, and survive whatever happens there. */
-  told: readonly ToldHolder[] = [];
+  /** The session of every grant, in order. */
+  readonly tenures: SessionId[] = [];
+  /** As the status has it; it is not in Consul, and survives whatever happens there. */
+  #status: Partial<ConsulLeaderLeaseStatus> = {};
+  #memory = new LeaseMemory();
 
   get holding(): { readonly key: string; readonly pod: string }[] {
     return [...this.#world.keys.values()].flatMap(({ key, session }) => {
@@ -48,29 +58,37 @@ export class ModelLease {
   }
 
   observe(): ObservedLease {
-    const { keys, sessions, strangers, record, index } = this.#world;
+    const { keys, sessions, strangers, record, recordIndex, index } = this.#world;
     return {
       record,
+      recordIndex,
       sight: key => keys.get(key) ?? 'absent',
       sessions: [...sessions.values()],
-      stranger: id => (strangers.has(id) ? 'somebody' : undefined),
+      stranger: id => (strangers.has(id) ? { name: 'somebody' } : undefined),
       readIndex: index,
-      told: this.told,
+      told: this.#memory.told(LEASE, this.#status),
       rival: () => undefined,
       claimsComplete: true,
     };
   }
 
-  /** Writes the status, and remembers the highest token there was. */
-  tell(): void {
-    const { keys, sessions } = this.#world;
-    const highest = this.told.toSorted((one, other) => (one.token < other.token ? 1 : -1)).slice(0, 1);
-    const present = [...keys.values()].flatMap(({ session, value }) => {
-      const parsed = parseLockValue(value);
-      if (session === undefined || !sessions.has(session) || parsed === undefined) return [];
-      return [{ session, token: parsed.fencingToken, acquiredTime: parsed.acquiredTime }];
-    });
-    this.told = [...highest, ...present];
+  /** Writes the status. */
+  tell({ keys }: Pick<LeaseWish, 'keys'>): void {
+    const facts = this.observe();
+    const holders = holdersIn(slotsOf(keys, facts), facts.record?.names);
+    const heldBy = 'Operator';
+    const counts = countsSeen({ settings: { heldBy }, holders, facts, previous: this.#status });
+    const { transitions = 0, highestToken } = counts;
+    this.#status = { holders, transitions, highestFencingToken: highestToken.toString() };
+  }
+
+  get status(): Partial<ConsulLeaderLeaseStatus> {
+    return this.#status;
+  }
+
+  /** Another process leads: it knows nothing but what it reads. */
+  restartOperator(): void {
+    this.#memory = new LeaseMemory();
   }
 
   /** Carries out a step, as the server would; false when a precondition does not hold. */
@@ -78,8 +96,11 @@ export class ModelLease {
     if ('key' in step && !(step.kind === 'drop' && step.index === 0)) {
       if ((this.#world.keys.get(step.key)?.modifyIndex ?? 0) !== step.index) return false;
     }
+    const { told } = this.observe();
+    const before = this.#world.record;
     this.#carryOut(step);
-    this.#change({ record: recordAfter(step, this.#world.record, wish) });
+    const record = recordAfter(step, before, { ...wish, told });
+    if (record !== before) this.#change({ record, recordIndex: this.#world.index });
     return true;
   }
 
@@ -101,9 +122,12 @@ export class ModelLease {
       case 'rewrite':
         this.#lock(step.key, step.pod.name, step.token, step.session);
         return;
-      case 'grant':
-        this.#lock(step.key, step.pod.name, step.token, step.session ?? this.makeSession(step.pod.name));
+      case 'grant': {
+        const session = step.session ?? this.makeSession(step.pod.name);
+        this.tenures.push(session);
+        this.#lock(step.key, step.pod.name, step.token, session);
         return;
+      }
       case 'record':
       case 'end':
         return;
@@ -113,6 +137,7 @@ export class ModelLease {
   #lock(key: string, pod: string, token: bigint, session: SessionId): void {
     const content = { ...podOf(pod), fencingToken: token, acquiredTime: ACQUIRED };
     this.#put(key, { value: encodeLockValue(content), flags: LOCK_FLAGS, session });
+    this.#memory.granted(LEASE, { session, token, acquiredTime: ACQUIRED });
   }
 
   makeSession(pod: string): SessionId {
@@ -161,7 +186,13 @@ export class ModelLease {
   }
 
   loseRecord(): void {
-    this.#change({ record: undefined });
+    this.#change({ record: undefined, recordIndex: 0 });
+  }
+
+  /** A new Consul, with nothing in it and indexes that begin anew. */
+  rebuild(): void {
+    this.#world = EMPTY;
+    this.#saved = EMPTY;
   }
 
   save(): void {

@@ -30,6 +30,10 @@ const restores: fc.Arbitrary<Event> = fc.constantFrom<Event>(
   world => world.save(),
   world => world.restore(),
 );
+const rebuilds: fc.Arbitrary<Event> = fc.constantFrom<Event>(
+  world => world.rebuild(),
+  world => world.restartOperator(),
+);
 const strangers: fc.Arbitrary<Event> = fc.tuple(key, fc.constantFrom('data' as const, 'lock' as const)).map(
   ([key, how]) =>
     (world: ModelLease) =>
@@ -91,7 +95,7 @@ function play(
     for (const event of turn.events) event(world);
     carryOut(world, turn.wish, turn.steps, () => {
       afterStep(world, turn);
-      world.tell();
+      world.tell(turn.wish);
     });
   }
   return world;
@@ -135,6 +139,24 @@ describe('whatever has happened', () => {
     );
   });
 
+  test('no session holds twice: an old holder could take the new tenure for its own', () => {
+    fc.assert(
+      fc.property(history(fc.oneof(ours, losses)), turns => {
+        const world = new ModelLease();
+        const served = new Set<string>();
+        for (const { events, wish, steps } of turns) {
+          for (const event of events) event(world);
+          carryOut(world, wish, steps, () => {});
+          for (const tenure of world.tenures.splice(0)) {
+            expect(served).not.toContain(tenure);
+            served.add(tenure);
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test('what is not ours is never touched', () => {
     fc.assert(
       fc.property(history(fc.oneof(ours, strangers)), wish, (turns, last) => {
@@ -166,30 +188,54 @@ describe('whatever has happened', () => {
 });
 
 describe('fencing tokens', () => {
-  const grantsOf = (turns: readonly Turn[]): bigint[] => {
-    const granted: bigint[] = [];
+  const sorted = <T extends bigint | number>(all: readonly T[]): T[] =>
+    all.toSorted((one, other) => (one < other ? -1 : 1));
+
+  /** Every turn ends with a status, whether or not anybody leads by then. */
+  const playTelling = (turns: readonly Turn[]): { tokens: bigint[]; transitions: number[] } => {
+    const tokens: bigint[] = [];
+    const transitions: number[] = [];
     const world = new ModelLease();
     for (const { events, wish, steps } of turns) {
       for (const event of events) event(world);
       const plan = planLease(wish, world.observe());
-      if (plan.kind !== 'change') continue;
-      for (const step of plan.steps.slice(0, steps)) {
+      const planned = plan.kind === 'change' ? plan.steps.slice(0, steps) : [];
+      for (const step of planned) {
         if (!world.apply(step, wish)) break;
-        if (step.kind === 'grant') granted.push(step.token);
-        world.tell();
+        if (step.kind === 'grant') tokens.push(step.token);
       }
+      world.tell(wish);
+      transitions.push(world.status.transitions ?? 0);
     }
-    return granted;
+    return { tokens, transitions };
   };
 
-  test('strictly grow from grant to grant, over deleted keys, lost records, dead sessions, crashes and restores', () => {
+  test('strictly grow from grant to grant: over deleted keys, lost records, dead sessions, crashes, restores, rebuilt Consuls and new processes', () => {
     fc.assert(
-      fc.property(history(fc.oneof(ours, losses, restores)), turns => {
-        const tokens = grantsOf(turns);
-        expect(tokens).toEqual([...new Set(tokens)].sort((one, other) => (one < other ? -1 : 1)));
+      fc.property(history(fc.oneof(ours, losses, restores, rebuilds)), turns => {
+        const { tokens, transitions } = playTelling(turns);
+        expect(tokens).toEqual(sorted([...new Set(tokens)]));
+        expect(transitions).toEqual(sorted(transitions));
       }),
-      { numRuns: 500 },
+      { numRuns: 1000 },
     );
+  });
+
+  test('grow over a rebuilt Consul and a new process, though nobody led for a while', () => {
+    const world = new ModelLease();
+    const pass = (candidates: readonly string[]): void => {
+      settle(world, aWish(candidates));
+      world.tell(aWish(candidates));
+    };
+    pass(['a']);
+    pass(['b']);
+    const before = BigInt(world.status.highestFencingToken ?? 0);
+    world.rebuild();
+    world.restartOperator();
+    pass([]);
+    expect(world.status.holders).toEqual([]);
+    pass(['a']);
+    expect(BigInt(world.status.holders?.[0]?.fencingToken ?? 0)).toBeGreaterThan(before);
   });
 });
 

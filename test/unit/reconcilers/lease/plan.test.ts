@@ -6,6 +6,7 @@ import {
   type LeaseWish,
   planLease,
   planLeaseEnd,
+  planLettingGo,
 } from '../../../../src/reconcilers/lease/plan.ts';
 import { readSessionName, sessionName, sessionsOf } from '../../../../src/reconcilers/lease/sessions.ts';
 import { type LeaseStep, recordAfter } from '../../../../src/reconcilers/lease/steps.ts';
@@ -16,6 +17,7 @@ import {
   aWish,
   heldBy,
   KEY,
+  LABEL,
   lockValue,
   observed,
   podRef,
@@ -111,11 +113,7 @@ describe('a fencing token', () => {
       { record: { [KEY]: '70' }, head: { lease: { token: '1', transitions: 0 } } },
       '71',
     ],
-    [
-      'the token of the status, when all else is lost',
-      { told: [{ session: 's', token: 80n, acquiredTime: undefined }] },
-      '81',
-    ],
+    ['the token of the status, when all else is lost', { told: { highest: 80n } }, '81'],
     [
       'one beyond 2^53',
       { ...FREE, head: { lease: { token: '9007199254740993', transitions: 0 } } },
@@ -126,9 +124,18 @@ describe('a fencing token', () => {
   });
 
   test('is not led astray by one that nobody can have granted', () => {
-    const slots = { [KEY]: anEntry({ value: lockValue('a', 9_999_999_999_999_999_999n) }) };
+    const last = 2n ** 63n - 1n;
+    const slots = { [KEY]: anEntry({ value: lockValue('a', last) }) };
     expect(tokenOf({ ...FREE, slots })).toBe('20');
-    expect(tokenOf({ ...FREE, head: { lease: { token: 'damaged', transitions: 0 } } })).toBe('20');
+    const recorded = (token: string): Situation => ({
+      record: { [KEY]: token },
+      head: { lease: { token, transitions: 0 } },
+    });
+    expect(tokenOf(recorded('damaged'))).toBe('20');
+    expect(tokenOf(recorded('9999999999999999999'))).toBe('20');
+    expect(tokenOf(recorded(last.toString()))).toBe('20');
+    const held = { ...HELD, slots: { [KEY]: heldBy(1, 'a', last) } };
+    expect(planned(['a'], held)).toBe('rewrite / for a #1 token 20 @10');
   });
 
   test('is another one for each slot', () => {
@@ -202,7 +209,7 @@ describe('what was edited at the key of a holder is put right', () => {
   });
 
   test('with the time that the status tells, else what is left of it', () => {
-    const told = [{ session: sessionId(1), token: 7n, acquiredTime: '2026-01-01T01:00:00Z' }];
+    const told = { acquired: new Map([[sessionId(1), '2026-01-01T01:00:00Z']]) };
     const timeOf = (situation: Situation) => {
       const plan = planLease(aWish(['a']), observed(situation));
       return plan.kind === 'change' && plan.steps.map(step => step.kind === 'rewrite' && step.acquiredTime);
@@ -218,10 +225,8 @@ describe('what was edited at the key of a holder is put right', () => {
   });
 
   test('with a new token when Consul was set back behind one that was told, as if nobody had led since', () => {
-    const told = [{ session: sessionId(9), token: 40n, acquiredTime: undefined }];
-    expect(planned(['a'], { ...HELD, told })).toBe('rewrite / for a #1 token 41 @10');
-    const since = { session: sessionId(1), token: 7n, acquiredTime: undefined };
-    expect(planned(['a'], { ...HELD, told: [since] })).toBe('nothing');
+    expect(planned(['a'], { ...HELD, told: { highest: 40n } })).toBe('rewrite / for a #1 token 41 @10');
+    expect(planned(['a'], { ...HELD, told: { highest: 7n } })).toBe('nothing');
   });
 
   test('further members of the value are no edit', () => {
@@ -271,10 +276,36 @@ describe('what is not ours', () => {
     expect(planned(['a'], held)).toMatch(/^AlreadyExists/);
   });
 
-  test('stops all of a lease with several slots', () => {
+  test('keeps a lease with several slots from being given, and takes it from who may not lead', () => {
     const slots = { [ZERO]: heldBy(1, 'a', 7n), [ONE]: anEntry({ flags: 1n }) };
-    const situation = { slots, sessions: { 1: 'a' }, record: { [ZERO]: '7' } };
-    expect(planned([], situation, { keys: THREE })).toMatch(/^AlreadyExists/);
+    const situation = { slots, sessions: { 1: 'a', 5: 'b' }, record: { [ZERO]: '7', [KEY]: '3' } };
+    const more = { keys: THREE };
+    expect(planned(['b'], situation, more)).toBe('release /0 of a #1 @10, drop / @0, discard #5');
+    const tidied = { slots, sessions: { 1: 'a' }, record: { [ZERO]: '7' } };
+    expect(planned(['a', 'b'], tidied, more)).toMatch(/^AlreadyExists/);
+    const edited = { ...tidied, slots: { ...slots, [ZERO]: heldBy(1, 'x', 7n) } };
+    expect(planned(['a', 'b'], edited, more)).toMatch(/^AlreadyExists/);
+  });
+
+  test('does not write the key when the session of one who died is ended at it', () => {
+    expect(planned([], { ...HELD, rivals: [KEY] })).toBe('destroy / of a #1 @10');
+  });
+
+  test('may be anything else, too: a dead holder goes, and nobody follows', () => {
+    const obstacle = { kind: 'refuse', reason: 'AlreadyExists', message: 'a Service' } as const;
+    expect(planned(['b'], HELD, { obstacle })).toBe('release / of a #1 @10');
+    expect(planned(['b'], FREE, { obstacle })).toBe('AlreadyExists: a Service');
+    expect(planned(['a'], HELD, { obstacle })).toBe('AlreadyExists: a Service');
+    const inherited = { ...HELD, head: { uid: 'u-0' } };
+    expect(planned(['a'], inherited, { obstacle })).toBe('AlreadyExists: a Service');
+  });
+
+  test('is a lock of a session that the ACL token may not see', () => {
+    const slots = { [KEY]: heldBy(9, 'x', 1n) };
+    const use = `a lock that session ${sessionId(9)} (which the ACL token may not see) holds`;
+    expect(planned(['a'], { slots, strangers: { 9: undefined } })).toBe(inUse(use));
+    const surplus = { slots, strangers: { 9: undefined }, record: { [KEY]: '1' } };
+    expect(planned(['a'], surplus, { keys: THREE })).toBe('drop / @0, grant /0 to a token 20 @0');
   });
 
   test('is what another resource declares, free or not', () => {
@@ -311,6 +342,11 @@ describe('what is not known', () => {
     expect(planned(['b'], situation, { keys: THREE })).toBe('release /0 of a #1 @10');
     expect(planned(['a', 'b'], situation, { keys: THREE })).toBe(notRead);
   });
+
+  test('is said also of a slot that is not wanted any more', () => {
+    const situation: Situation = { slots: { [KEY]: 'unknown' }, record: { [KEY]: '7' } };
+    expect(planned(['a'], situation, { keys: THREE })).toBe(notRead);
+  });
 });
 
 describe('sessions that hold nothing', () => {
@@ -324,17 +360,34 @@ describe('sessions that hold nothing', () => {
     expect(planned(['a'], { ...situation, readIndex: 25 })).toBe('discard #3');
   });
 
-  test('serve their Pod if they cannot have served before', () => {
-    const made = (createIndex: number) => planned(['b'], { ...FREE, sessions: { 3: 'b' }, createIndex });
+  test('serve their Pod if they were made after the last grant: then they cannot have served before', () => {
+    const made = (createIndex: number, more: Situation = FREE) =>
+      planned(['b'], { ...more, sessions: { 3: 'b' }, createIndex, recordIndex: 10 });
     expect(made(11)).toBe('grant / to b #3 token 20 @10');
     expect(made(10)).toBe('discard #3, grant / to b token 20 @10');
-    const first = { sessions: { 3: 'b' }, createIndex: 11 };
-    expect(planned(['b'], first)).toBe('discard #3, grant / to b token 20 @0');
-    expect(planned(['b'], { ...first, record: { [KEY]: '7' } })).toBe('discard #3, grant / to b token 20 @0');
+    expect(made(11, { record: { [KEY]: '7' } })).toBe('grant / to b #3 token 20 @0');
+    expect(made(11, {})).toBe('discard #3, grant / to b token 20 @0');
     const ofOthers = { ...FREE, sessions: { 3: 'b', 4: 'c' }, createIndex: 11 };
     expect(planned(['b'], ofOthers)).toBe('discard #4, grant / to b #3 token 20 @10');
-    const { record: _, ...unrecorded } = ofOthers;
-    expect(planned(['b'], unrecorded)).toBe('discard #3, discard #4, grant / to b token 20 @10');
+  });
+
+  test('do not serve at another slot than they held', () => {
+    // Session 3 held /0, which an admin released; /1 was last written long before that.
+    const slots = {
+      [ZERO]: anEntry({ ...at(30), value: lockValue('p', 8n) }),
+      [ONE]: anEntry({ ...at(10), value: lockValue('o', 7n) }),
+    };
+    const situation = {
+      slots,
+      sessions: { 3: 'p' },
+      createIndex: 25,
+      record: { [ZERO]: '26', [ONE]: '7' },
+      recordIndex: 26,
+      readIndex: 40,
+    };
+    expect(planned(['q', 'p'], situation, { keys: [ZERO, ONE] })).toBe(
+      'discard #3, grant /0 to q token 40 @30, grant /1 to p token 41 @10',
+    );
   });
 
   test('are told from those of other leases by their names', () => {
@@ -358,14 +411,14 @@ describe('the record', () => {
     expect(planned(['a'], { ...HELD, head: { onDelete: 'Retain' } })).toBe('record');
   });
 
-  const wish = aWish([], { keys: THREE });
+  const wish = { ...aWish([], { keys: THREE }), told: { highest: 0n, transitions: 0 } };
   const step = (more: object) => more as LeaseStep;
   const after = (one: object, record = aRecord({ [ZERO]: '7' }, { lease: { token: '9', transitions: 4 } })) =>
     recordAfter(step(one), record, wish);
 
   test('lists all slots from the first grant on, each with its token', () => {
     expect(recordAfter(step({ kind: 'grant', key: ONE, token: 20n }), undefined, wish)).toEqual({
-      head: { uid: 'u-1', onDelete: 'Delete', lease: { token: '20', transitions: 0 } },
+      head: { uid: 'u-1', onDelete: 'Delete', lease: { token: '20', transitions: 0, label: LABEL } },
       names: new Map([
         [ZERO, ''],
         [ONE, '20'],
@@ -375,25 +428,36 @@ describe('the record', () => {
   });
 
   test('counts the grants of a slot after the first', () => {
-    expect(after({ kind: 'grant', key: ZERO, token: 20n })?.head.lease).toEqual({
-      token: '20',
-      transitions: 5,
-    });
-    expect(after({ kind: 'grant', key: ONE, token: 20n })?.head.lease).toEqual({
-      token: '20',
-      transitions: 4,
-    });
+    expect(after({ kind: 'grant', key: ZERO, token: 20n })?.head.lease).toMatchObject({ transitions: 5 });
+    expect(after({ kind: 'grant', key: ONE, token: 20n })?.head.lease).toMatchObject({ transitions: 4 });
   });
 
   test('never lets go of the highest token', () => {
-    expect(after({ kind: 'rewrite', key: ZERO, token: 7n })?.head.lease).toEqual({
-      token: '9',
-      transitions: 4,
-    });
+    expect(after({ kind: 'rewrite', key: ZERO, token: 7n })?.head.lease).toMatchObject({ token: '9' });
     expect(after({ kind: 'drop', key: ZERO })).toEqual({
       head: { uid: 'u-1', onDelete: 'Delete', lease: { token: '9', transitions: 4 } },
       names: new Map(),
     });
+  });
+
+  test('goes on from what was told, where it is lost or fell back', () => {
+    const told = { highest: 40n, transitions: 6 };
+    const grant = step({ kind: 'grant', key: ZERO, token: 41n });
+    expect(recordAfter(grant, undefined, { ...wish, told })?.head.lease).toMatchObject({ transitions: 6 });
+    const fallen = aRecord({ [ZERO]: '7' }, { lease: { token: '9', transitions: 4 } });
+    expect(recordAfter(grant, fallen, { ...wish, told })?.head.lease).toMatchObject({ transitions: 7 });
+    expect(recordAfter(step({ kind: 'record' }), undefined, { ...wish, told })).toEqual({
+      head: { uid: 'u-1', onDelete: 'Delete', lease: { token: '40', transitions: 6, label: LABEL } },
+      names: new Map(),
+    });
+  });
+
+  test('keeps naming a label until it says on purpose that another takes its place', () => {
+    const record = aRecord({ [ZERO]: '7' }, { lease: { token: '9', transitions: 4, label: 'old' } });
+    const labelAfter = (one: object) => after(one, record)?.head.lease?.label;
+    expect(labelAfter({ kind: 'grant', key: ZERO, token: 20n })).toBe('old');
+    expect(labelAfter({ kind: 'rewrite', key: ZERO, token: 20n })).toBe('old');
+    expect(labelAfter({ kind: 'record' })).toBe(LABEL);
   });
 
   test('is not changed by what concerns sessions alone, and goes in the end', () => {
@@ -434,8 +498,31 @@ describe('the end of a lease', () => {
     expect(ended({ sessions: { 1: 'a' } }, 'Retain')).toBe('nothing');
   });
 
+  test('leaves a lock whose session is none of ours, and all of ours are known', () => {
+    const situation = { slots: { [KEY]: heldBy(9, 'x', 7n) }, record: { [KEY]: '7' } };
+    expect(ended(situation)).toBe('drop / @0, end');
+  });
+
   test('waits until all is known', () => {
     expect(ended({ slots: { [KEY]: 'unknown' }, record: { [KEY]: '7' } })).toMatch(/^Progressing/);
     expect(ended({ ...HELD, sessions: undefined })).toMatch(/^Progressing/);
+  });
+});
+
+describe('a lease that applications take from now on', () => {
+  const letGo = (situation: Situation, more: Partial<LeaseWish> = {}) =>
+    told(planLettingGo(aWish([], more), observed(situation)));
+
+  test('gives up what the operator held, and keeps its record', () => {
+    expect(letGo({ ...HELD, sessions: { 1: 'a', 2: 'b' } })).toBe('drop / #1 @10, discard #2');
+    expect(letGo({ record: {} })).toBe('nothing');
+    expect(letGo({})).toBe('nothing');
+  });
+
+  test('puts the record right, also while it is refused', () => {
+    const obstacle = { kind: 'refuse', reason: 'AlreadyExists', message: 'a Service' } as const;
+    expect(letGo({ record: {}, head: { onDelete: 'Retain' } })).toBe('record');
+    expect(letGo({ ...HELD }, { obstacle })).toBe('drop / #1 @10');
+    expect(letGo({ record: {} }, { obstacle })).toBe('AlreadyExists: a Service');
   });
 });

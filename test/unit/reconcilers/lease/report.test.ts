@@ -5,6 +5,7 @@ import { slotsOf } from '../../../../src/reconcilers/lease/plan.ts';
 import {
   applicationHolders,
   applicationWait,
+  countsSeen,
   effectiveOf,
   holdersIn,
   receiptFor,
@@ -14,7 +15,17 @@ import {
 } from '../../../../src/reconcilers/lease/report.ts';
 import type { SlotSight } from '../../../../src/reconcilers/lease/slots.ts';
 import type { LeaseStep } from '../../../../src/reconcilers/lease/steps.ts';
-import { ACQUIRED, anEntry, heldBy, KEY, lockValue, observed, podRef, sessionId } from './builders.ts';
+import {
+  ACQUIRED,
+  anEntry,
+  heldBy,
+  KEY,
+  lockValue,
+  observed,
+  podRef,
+  sessionId,
+  type Situation,
+} from './builders.ts';
 
 const settings = leaseSettingsOf({ candidates: { selector: { matchLabels: { app: 'orders' } } } });
 const aHolder = (name: string, more: Partial<LeaseHolder> = {}): LeaseHolder => ({ name, ...more });
@@ -44,12 +55,13 @@ describe('the holders of a lease that the operator grants', () => {
 });
 
 describe('the holders of a lease that applications take', () => {
-  const holdersOf = (seen: SlotSight, names: Record<string, string> = {}) =>
+  const holdersOf = (seen: SlotSight, names: Record<string, string | undefined> = {}) =>
     applicationHolders(
       [KEY],
       () => seen,
-      id => names[id],
+      id => (id in names ? { name: names[id] } : undefined),
     );
+  const notRead = { reason: 'Progressing', message: 'the locks have not all been read yet' };
   const session = sessionId(9);
 
   test('are called as the value says', () => {
@@ -63,20 +75,33 @@ describe('the holders of a lease that applications take', () => {
     expect(holdersOf(entry, { [session]: 'worker \u001b1' })).toEqual([
       { name: 'worker \\u{1b}1', sessionID: session },
     ]);
-    expect(holdersOf(entry)).toBeUndefined();
+    expect(holdersOf(entry)).toEqual(notRead);
+  });
+
+  test('cannot be told where the ACL token may not see the session: the rule is named, and the value helps', () => {
+    const hidden = { [session]: undefined };
+    expect(holdersOf(anEntry({ session }), hidden)).toEqual({
+      reason: 'ConsulDenied',
+      message: expect.stringContaining('add session_prefix "" { policy = "read" }'),
+    });
+    expect(holdersOf(heldBy(9, 'a', 7n), hidden)).toMatchObject([{ name: 'a' }]);
   });
 
   test('are none while nobody holds the lock, and not known while nobody has looked', () => {
     expect(holdersOf('absent')).toEqual([]);
     expect(holdersOf(anEntry())).toEqual([]);
-    expect(holdersOf('unknown')).toBeUndefined();
+    expect(holdersOf('unknown')).toEqual(notRead);
   });
 
   test('are waited for', () => {
     expect(applicationWait([aHolder('a')], 0)).toBeUndefined();
     expect(applicationWait([], 1)).toMatchObject({ reason: 'Progressing' });
     expect(applicationWait([], 0)).toMatchObject({ reason: 'NoCandidates' });
-    expect(applicationWait(undefined, 0)).toMatchObject({ reason: 'Progressing' });
+    expect(applicationWait({ reason: 'Progressing', message: 'soon' }, 0)).toMatchObject({ againMs: 1_000 });
+    expect(applicationWait({ reason: 'ConsulDenied', message: 'no' }, 1)).toMatchObject({
+      reason: 'ConsulDenied',
+      againMs: 10_000,
+    });
   });
 
   test('are counted as they come', () => {
@@ -90,12 +115,51 @@ describe('the holders of a lease that applications take', () => {
   });
 });
 
+describe('what only ever grows', () => {
+  const countsOf = (situation: Situation, previous: object | undefined, heldBy = settings.heldBy) => {
+    const facts = observed(situation);
+    return countsSeen({ settings: { heldBy }, holders: [], facts, previous });
+  };
+  const RECORD: Situation = {
+    record: { [KEY]: '7' },
+    head: { lease: { token: '9', transitions: 4 } },
+  };
+
+  test.each<[what: string, situation: Situation, previous: object, counts: object]>([
+    ['the record', RECORD, {}, { transitions: 4, highestToken: 9n }],
+    [
+      'the status, when the record fell back or is lost',
+      { ...RECORD, told: { highest: 40n } },
+      { transitions: 6 },
+      { transitions: 6, highestToken: 40n },
+    ],
+    [
+      'the status, when nothing else is there',
+      { told: { highest: 40n } },
+      { transitions: 6 },
+      { transitions: 6, highestToken: 40n },
+    ],
+    ['nothing', {}, {}, { transitions: undefined, highestToken: 0n }],
+  ])('is told by %s', (_, situation, previous, counts) => {
+    expect(countsOf(situation, previous)).toEqual(counts);
+  });
+
+  test('goes on when applications take the lease', () => {
+    expect(countsOf(RECORD, { transitions: 6 }, 'Application')).toEqual({ transitions: 6, highestToken: 9n });
+  });
+
+  test('is not told where nobody knows what the status says', () => {
+    expect(countsOf(RECORD, undefined)).toEqual({ transitions: undefined, highestToken: 0n });
+  });
+});
+
 describe('the status', () => {
   const view = {
     settings,
     datacenter: 'dc1',
     driftSeen: 'Watched',
     transitions: 2,
+    highestToken: 12n,
     problems: [],
   } as const;
 
@@ -108,6 +172,7 @@ describe('the status', () => {
       status: {
         holders,
         transitions: 2,
+        highestFencingToken: '12',
       },
     });
   });
@@ -153,6 +218,7 @@ describe('an Event', () => {
     [[vacate], false, false, 'LeaderChanged'],
     [[rewrite], false, false, 'DriftCorrected'],
     [[drop], false, false, 'Updated'],
+    [[{ kind: 'record' }], false, false, undefined],
     [[drop], false, true, 'Deleted'],
     [[discard], false, false, undefined],
   ])('tells what %j did', (steps, isFirst, deleting, event) => {

@@ -6,6 +6,7 @@ import {
   isOwnedBy,
   type ObservedRouting,
   planRouting,
+  planUnrouting,
   type RouteStep,
   type RoutingPlan,
   type RoutingWish,
@@ -67,7 +68,7 @@ function merged<T>(target: T, patch: unknown): T {
 }
 
 function stepsOf(plan: RoutingPlan): readonly RouteStep[] {
-  if (plan.kind === 'refuse') throw new Error(plan.message);
+  if (plan.refusal !== undefined) throw new Error(plan.refusal.message);
   return plan.steps;
 }
 
@@ -287,16 +288,51 @@ describe('what changes', () => {
   });
 });
 
+describe('while the spec cannot be read', () => {
+  const namedIn = ({ slices }: ObservedRouting): unknown[] =>
+    slices.flatMap(slice =>
+      ((slice as unknown as { endpoints: { targetRef: { name: string } }[] }).endpoints ?? []).map(
+        ({ targetRef }) => targetRef.name,
+      ),
+    );
+
+  test('who leads no more is named no more, and nothing else is touched', () => {
+    const before = made(aWish({ leaders: [aPod('a'), aPod('b')] }));
+    expect(namedIn(before)).toEqual(['a', 'b']);
+    expect(planUnrouting(owner, [aPod('a'), aPod('b')], before)).toEqual([]);
+    const after = applied(planUnrouting(owner, [aPod('b')], before), before);
+    expect(namedIn(after)).toEqual(['b']);
+    expect(after.services).toEqual(before.services);
+    const replaced = applied(planUnrouting(owner, [aPod('b', { uid: 'new' })], after), after);
+    expect(namedIn(replaced)).toEqual([]);
+    expect(planUnrouting(owner, [], replaced)).toEqual([]);
+    expect(planUnrouting({ ...owner, name: 'other' }, [], before)).toEqual([]);
+  });
+});
+
 describe('what is not ours', () => {
   const strip = (object: KubeObject): KubeObject => merged(object, { metadata: { ownerReferences: null } });
 
   test.each(['services', 'slices'] as const)('stops all of it: %s of a wanted name', where => {
     const before = made();
     const plan = planRouting(aWish(), { ...NOTHING, [where]: before[where].map(strip) });
-    expect(plan).toMatchObject({ kind: 'refuse', reason: 'AlreadyExists' });
-    expect(plan.kind === 'refuse' && plan.message).toMatch(
-      /^(Service leader|EndpointSlice leader-ipv4) exists/,
+    expect(plan.refusal).toMatchObject({ kind: 'refuse', reason: 'AlreadyExists' });
+    expect(plan.refusal?.message).toMatch(/^(Service leader|EndpointSlice leader-ipv4) exists/);
+  });
+
+  test('leaves what was made before to be kept right', () => {
+    const before = made(aWish({ leaders: [aPod('a'), aPod('b')] }));
+    const foreign = stored(
+      merged(before.services[0] as object, { metadata: { name: 'other', ownerReferences: null } }),
     );
+    const world = { ...before, services: [...before.services, foreign] };
+    const wish = aWish({ service: { ...service, name: 'other' }, leaders: [aPod('b')] });
+    const { steps, refusal } = planRouting(wish, world);
+    expect(refusal?.message).toMatch(/^Service other exists/);
+    expect(told(steps.filter(({ kind }) => kind !== 'create'))).toEqual(
+      [...before.services, ...before.slices].map(({ metadata: { name } }) => expect.stringContaining(name)),
+    );
+    expect(steps.some(step => step.kind === 'delete' && step.object === foreign)).toBe(false);
   });
 
   test('is never changed or removed', () => {

@@ -1,10 +1,15 @@
-import { NAMES_PER_SHARD, type OwnerRecord } from '../../ownership/record.ts';
-import type { NameChange } from './types.ts';
+import { NAMES_PER_SHARD, type OwnerRecord } from './record.ts';
 
 /** Names in one shard have at most so many bytes, so that it fits beside the largest value. */
 const MAX_SHARD_BYTES = 20_000;
 /** Quotes, colon, comma and fingerprint around a name in a shard. */
 const NAME_OVERHEAD = 30;
+
+/** What becomes of one name in a record. `to`: the fingerprint to list it with; undefined takes the name out. */
+export interface RecordEdit {
+  readonly name: string;
+  readonly to: string | undefined;
+}
 
 /** The names of some shards of a record, by number, as they will stand. */
 export type ShardNames = ReadonlyMap<number, ReadonlyMap<string, string>>;
@@ -12,7 +17,7 @@ export type ShardNames = ReadonlyMap<number, ReadonlyMap<string, string>>;
 /** Where each changed name is listed: where it is, else in the first shard with room. Strangers have no place. */
 export function placeNames(
   listed: ReadonlyMap<string, number>,
-  changes: readonly NameChange[],
+  changes: readonly RecordEdit[],
 ): Map<string, number> {
   const fill = new Map<number, { count: number; bytes: number }>();
   const add = (number: number, name: string): void => {
@@ -48,7 +53,7 @@ export function namesIn(record: OwnerRecord | undefined, number: number): Map<st
 
 /** The names of every touched shard as they will stand. */
 export function editShards(
-  changes: readonly NameChange[],
+  changes: readonly RecordEdit[],
   places: ReadonlyMap<string, number>,
   record: OwnerRecord | undefined,
 ): Map<number, Map<string, string>> {

@@ -1,0 +1,104 @@
+import { describeClaim } from '../../core/intention-claims.ts';
+import { describeResource } from '../../core/resource.ts';
+import type { KindPlan } from '../../runtime/kind.ts';
+import { type Decision, isOwned, standing, statesIn } from './decide.ts';
+import type { Declarer, EntryWrite, IntentionFacts, IntentionWish } from './types.ts';
+
+/** Why nothing at all may be written, each as a result that the user can act on; undefined: no reason. */
+export type Refusal = Extract<KindPlan<never>, { kind: 'refuse' }>;
+
+/**
+ * The most that one entry may be in JSON. Consul takes more, but what it recommends for one entry of the Raft log, which
+ * carries the whole of it at each change, is no more than this.
+ */
+export const MAX_ENTRY_BYTES = 524_288;
+
+const NAMED_IN_MESSAGE = 10;
+
+/** First claim keeps: whatever anyone's record lists is theirs. */
+export function refuseRivals(
+  { destination, claims }: IntentionWish,
+  { rival }: IntentionFacts,
+): Refusal | undefined {
+  for (const name of claims.keys()) {
+    const owner = rival(name);
+    if (owner === undefined) continue;
+    const who = owner.kind === 'resource' ? describeResource(owner.ref) : `install ${owner.install}`;
+    const message = `${describeClaim(name)} of destination ${destination} belongs to ${who}`;
+    return { kind: 'refuse', reason: 'Conflict', message };
+  }
+  return undefined;
+}
+
+/** What exists without an owner is taken only as `adoptionPolicy` says. */
+export function refuseExisting(
+  { destination, claims }: IntentionWish,
+  facts: IntentionFacts,
+  { adoptionPolicy }: Pick<Declarer, 'adoptionPolicy'>,
+): Refusal | undefined {
+  const states = statesIn(facts);
+  const inTheWay = [...claims].filter(([name, { fingerprint }]) => {
+    const stands = standing(facts, name);
+    if (stands === undefined || isOwned(states.get(name), stands)) return false;
+    return adoptionPolicy === 'Never' || (adoptionPolicy === 'IfEqual' && stands !== fingerprint);
+  });
+  if (inTheWay.length === 0) return undefined;
+  const names = inTheWay.map(([name]) => describeClaim(name));
+  const message = `in Consul already for destination ${destination}, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${listed(names)}`;
+  return { kind: 'refuse', reason: 'AlreadyExists', message };
+}
+
+/** Nothing changes hands that somebody might own whose claims are not shown to us. */
+export function refuseBlindly(
+  decisions: readonly Decision[],
+  { claims }: IntentionFacts,
+): Refusal | undefined {
+  if (claims.complete || !decisions.some(({ cause }) => cause === 'adopt')) return undefined;
+  const rule = 'key_prefix "proconsul/" { policy = "read" }';
+  const message = `the ACL token may not read all of proconsul/, so no source that exists can be taken over: add ${rule}`;
+  return { kind: 'refuse', reason: 'ConsulDenied', message };
+}
+
+/** What Consul would not take back, and what it should not be given. Before anything is claimed. */
+export function refuseWrites(writes: readonly EntryWrite[], facts: IntentionFacts): Refusal | undefined {
+  for (const write of writes) {
+    const refusal = refuseLegacy(write, facts) ?? refuseLarge(write, facts);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+/** Consul refuses an entry with such a source in it: it would lose what an outsider wrote. So would we. */
+function refuseLegacy({ destination, body, edits }: EntryWrite, facts: IntentionFacts): Refusal | undefined {
+  const replaced = new Set(edits.map(({ name }) => name));
+  const sources = [...(facts.entry(destination)?.contents.sources ?? [])];
+  const legacy = sources.filter(([name, { isLegacy }]) => isLegacy && !replaced.has(name));
+  if (body === undefined || legacy.length === 0) return undefined;
+  const names = listed(legacy.map(([name]) => describeClaim(name)));
+  const message = `destination ${destination} has sources with metadata of Consul's legacy intention API, with which its entry cannot be written: write them anew without metadata: ${names}`;
+  return { kind: 'refuse', reason: 'UnsupportedByConsul', message };
+}
+
+/** An entry that was too large before may still shrink. */
+function refuseLarge({ destination, body }: EntryWrite, facts: IntentionFacts): Refusal | undefined {
+  const bytes = sizeOf(body);
+  if (bytes <= MAX_ENTRY_BYTES || bytes <= sizeOf(facts.entry(destination)?.contents.body)) return undefined;
+  const message = `with these sources the entry of destination ${destination} would have ${bytes} bytes, those of others included; at most ${MAX_ENTRY_BYTES} are written. Declare fewer sources, or fewer and shorter permissions and descriptions`;
+  return { kind: 'refuse', reason: 'TooLarge', message };
+}
+
+function sizeOf(body: EntryWrite['body']): number {
+  return body === undefined
+    ? 0
+    : Buffer.byteLength(JSON.stringify(body, (_key, value: unknown) => plain(value)));
+}
+
+/** Numbers of 64 bits are read as bigint, which JSON does not know. */
+function plain(value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+function listed(names: readonly string[]): string {
+  const first = names.slice(0, NAMED_IN_MESSAGE).join(', ');
+  return names.length > NAMED_IN_MESSAGE ? `${first} and ${names.length - NAMED_IN_MESSAGE} more` : first;
+}
