@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ElectionWorld, LOCK_DELAY_MS, type Reign } from '../support/election-world.ts';
 
-/** Torture row 4: an admin takes the lead away, and the lock is as good as before. */
+/** Row 4: an admin takes the lead away, and the lock is as good as before. */
 
 const STOP_MS = 1_000;
 /** To see that the lock is free, to make a session, to open the tenure; on a busy machine. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ElectionWorld, LOCK_DELAY_MS, TTL_MS } from '../support/election-world.ts';
 
-/** Torture row 20: the wall clock of a leader is set. */
+/** Row 20: the wall clock of a leader is set. */
 
 const HOUR_MS = 3_600_000;
 const preload = new URL('../support/stepped-clock.ts', import.meta.url).href;

@@ -6,7 +6,7 @@ import type { RecordedRequest } from '../support/fault-rules.ts';
 import type { LogLine } from '../support/operator.ts';
 import { Stopwatch } from '../support/stopwatch.ts';
 
-/** Torture rows 6, 7 and 10: servers of Consul that die and come back. */
+/** Rows 6, 7 and 10: servers of Consul that die and come back. */
 
 const UNREACHABLE = { ready: 'Unknown', reason: 'ConsulUnreachable', reconciling: true } as const;
 const TOLD_WITHIN_MS = 60_000;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_FAILOVER_MS, ElectionWorld, HANDOVER_MS } from '../support/election-world.ts';
 import { Stopwatch } from '../support/stopwatch.ts';
 
-/** Torture rows 1, 23 and 25: a leader that ends, by choice or not. */
+/** Rows 1, 23 and 25: a leader that ends, by choice or not. */
 
 /**
  * Beyond what Consul promises at the earliest: its leader ends a session by a timer and a Raft entry, counts the

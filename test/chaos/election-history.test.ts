@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CRASH_FAILOVER_MS, ElectionWorld, type Reign } from '../support/election-world.ts';
 
-/** Torture rows 18 and 19: a Consul with another past, in which another one led, or nobody ever did. */
+/** Rows 18 and 19: a Consul with another past, in which another one led, or nobody ever did. */
 
 let election: ElectionWorld;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ElectionWorld, LOCK_DELAY_MS, TTL_MS } from '../support/election-world.ts';
 
-/** Torture row 9: the leader sees Consul and not the API server. */
+/** Row 9: the leader sees Consul and not the API server. */
 
 /** A leader bears with it for half a minute; then the lock-delay has to pass, and an election. */
 const GIVEN_UP_WITHIN_MS = 30_000 + TTL_MS + 2 * LOCK_DELAY_MS;

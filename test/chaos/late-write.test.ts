@@ -6,7 +6,7 @@ import { createRunningWorld } from '../support/running-world.ts';
 import { isWritingTransaction } from '../support/traffic.ts';
 import type { World } from '../support/world.ts';
 
-/** Torture row 3: the lead alone does not fence; a leader's own write may be late, too. */
+/** Row 3: the lead alone does not fence; a leader's own write may be late, too. */
 
 let world: World;
 let kvs: ConsulKvs;

@@ -276,7 +276,8 @@ export class ElectionWorld {
     const { sightings, removals } = this.#follower;
     const { lockKey } = this;
     const evidence = { transactions, history: this.#history, lockKey, sightings, removals, least };
-    expect(fencingProblems(evidence), 'what must never be').toEqual([]);
+    const problems = fencingProblems(evidence);
+    if (problems.length > 0) throw new Error(`what must never be:\n${problems.join('\n')}`);
     expect(this.#strays(), 'writes without the lead that no transaction carries').toEqual([]);
   }
 

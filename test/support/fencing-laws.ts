@@ -155,9 +155,10 @@ class CommitLedger {
 }
 
 function fenceProblem(commit: Commit, history: Evidence['history']): string[] {
-  const { session, index, keys, removals, lockThen } = commit;
+  const { session, isFenced, index, keys, removals, lockThen } = commit;
   const what = `the transaction at ${index ?? 'an unknown index'} that changed ${keys.join(', ')}`;
   if (!session) return [`${what} carries no session`];
+  if (!isFenced) return [`${what} carries ${session} and does not check it`];
   const holders = index === undefined ? holdersDuring(commit, history) : [history.holderAt(index)];
   if (lockThen !== undefined && lockThen.session !== session) {
     return [`${what} carries ${session}, and Consul found the lock with ${lockThen.session ?? 'none'}`];

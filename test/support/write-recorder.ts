@@ -31,8 +31,10 @@ export interface TakenLock {
 /** A transaction that changes keys, as the proxy before Consul saw it. */
 export interface WrittenTransaction {
   readonly request: RecordedRequest;
-  /** Of the check that comes first; undefined: there is none. */
+  /** In whose name it is sent: that of the operation on the leader's lock that comes first. Undefined: there is none. */
   readonly session: string | undefined;
+  /** That operation checks the session. */
+  readonly isFenced: boolean;
   /** Keys that it changes, the leader's lock apart. */
   readonly keys: readonly string[];
   /** Those of them that it writes, with the value in base64. */
@@ -93,7 +95,8 @@ function read(request: RecordedRequest, lockKey: string): WrittenTransaction {
   const locks = operations.flatMap(lockOf);
   return {
     request,
-    session: first?.Verb === 'check-session' && first.Key === lockKey ? first.Session : undefined,
+    session: first?.Key === lockKey ? first.Session : undefined,
+    isFenced: first?.Verb === 'check-session',
     keys: [...writes.map(({ Key }) => Key), ...deletes],
     values: new Map(writes.map(({ Key, Value }) => [Key, Value ?? ''])),
     deletes,

@@ -46,7 +46,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         test: 'opens each of its transactions with its fence',
         says: "to match object { Verb: 'check-session'",
       },
-      paused('refused by the fence, whatever else'),
+      paused('late transactions'),
     ],
   },
   {

@@ -21,13 +21,15 @@ interface Write {
   /** What the write believes to stand at `a`. */
   readonly replaces?: number;
   readonly deletes?: boolean;
+  /** Of the operation on the lock that comes first. */
+  readonly verb?: string;
   /** Whose Consul found the lock to be, if not the writer's. */
   readonly lockThen?: string;
 }
 
 function aTransaction(write: Write): WrittenTransaction {
-  const { session, index = 10, epoch = 1, replaces = 0, deletes = false, lockThen = session } = write;
-  const check = { KV: { Verb: 'check-session', Key: LOCK, Session: session } };
+  const { session, index = 10, epoch = 1, replaces = 0, deletes = false, lockThen = session, verb } = write;
+  const check = { KV: { Verb: verb ?? 'check-session', Key: LOCK, Session: session } };
   const keys = ['a', RECORD];
   const writes = keys.map(Key => {
     const content = { Value: base64({ epoch }), Index: Key === 'a' ? replaces : 0 };
@@ -96,6 +98,11 @@ test('two tenures, one after the other, are lawful, and what was refused does no
 
 test.each<[string, readonly Write[], string]>([
   ['without a fence', [{ index: 10 }], 'carries no session'],
+  [
+    'that names a session and does not check it',
+    [{ session: FIRST, verb: 'get-or-empty' }],
+    'carries session-1 and does not check it',
+  ],
   [
     'with the fence of one who does not hold the lock any more',
     [{ session: FIRST, index: 21 }],
