@@ -1,5 +1,10 @@
 import type { ConsulWrites } from '../consul/client.ts';
-import { type ConfigEntry, type ConfigEntryBody, SERVICE_INTENTIONS } from '../consul/config-entry.ts';
+import {
+  type ConfigEntry,
+  type ConfigEntryBody,
+  MAX_ENTRY_BYTES,
+  SERVICE_INTENTIONS,
+} from '../consul/config-entry.ts';
 import { encodeJson } from '../consul/json.ts';
 import { NOT_THERE } from '../consul/types.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
@@ -8,12 +13,6 @@ import type { Tenure } from './tenure.ts';
 
 /** No longer than the shortest lock-delay of the operator's own lead, which is what keeps a late one harmless. */
 const DEADLINE_MS = 5_000;
-
-/**
- * Of one entry. Consul itself takes any size, as one Raft entry, and was seen to work for 8 s on one of 60 MiB. This is what it allows a
- * KV value and a transaction: `raft.SuggestedMaxDataSize`.
- */
-export const MAX_ENTRY_BYTES = 512 * 1024;
 
 export interface IntentionEntriesOptions {
   readonly consul: Pick<ConsulWrites, 'configEntries'>;

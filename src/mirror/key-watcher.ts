@@ -247,7 +247,8 @@ export class KeyWatcher {
     if (folder === undefined) return;
     // Own writes count: the watch may have been about to ask for them when Consul lost them.
     let known = folder.index;
-    for (const key of keysBeneath(folder)) known = Math.max(known, this.#options.mirror.seen(key)?.index ?? 0);
+    for (const key of keysBeneath(folder))
+      known = Math.max(known, this.#options.mirror.seen(key)?.index ?? 0);
     const index = await this.#indexBeneath(prefix, this.#options.signal, 'consistent');
     if (index < known) await this.#options.onIndexFell();
   }

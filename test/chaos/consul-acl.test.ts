@@ -1,11 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { ConsulKvs, conditionsOf } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
+import { kvSubject } from '../support/invariants/kv-subject.ts';
+import { becomesStanding, type Subject, SUBJECTS } from '../support/invariants/subject.ts';
+import type { Resources } from '../support/resources.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
@@ -15,6 +18,8 @@ interface Token {
   readonly accessor: string;
   readonly secret: string;
 }
+
+const DENIED = { ready: 'False', reason: 'ConsulDenied', reconciling: true } as const;
 
 let own: Consul & { close(): Promise<void> };
 let folder: string;
@@ -41,33 +46,97 @@ beforeEach(async () => {
 
 afterEach(() => world.close());
 
-test('a token without rights on one folder: that one resource is denied by name of the right, the others converge', async () => {
-  const forbidden = `key_prefix "${world.key('forbidden/')}" { policy = "read" }`;
-  await startWith(await token([...rights(), forbidden]));
+/** Promises P4 and P8: what is not shown is not gone, and what is denied is not in the way of others. */
+describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
+  let subject: Subject;
+  let resources: Resources;
+  let enough: readonly string[];
 
-  const allowed = Array.from({ length: 5 }, (_, at) => `allowed-${at}`);
-  await kvs.declare('denied', { key: world.key('forbidden/one'), value: 'declared' });
-  for (const name of allowed) await kvs.declare(name, { key: world.key(name), value: 'declared' });
+  beforeEach(() => {
+    subject = of(world);
+    ({ resources } = subject);
+    enough = [...ownRights(), ...subject.rights()];
+  });
 
-  for (const name of allowed) await kvs.ready(name);
-  const denied = await kvs.stands('denied', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
-  expect(conditionsOf(denied)['Ready']?.message).toMatch(/key:write/);
+  /** A shared server: what is left there is in the lists of the next test. */
+  afterEach(() => subject.clear());
 
-  await setRights(rights());
-  await kvs.ready('denied');
-});
+  test('a token without rights on one folder: that one resource is denied by name of the right, the others converge', async () => {
+    await startWith(await token([...enough, subject.rightOf('forbidden', 'read')]));
 
-test('a key that the token may no longer read hides no edit of its neighbours', async () => {
-  await startWith(await token(rights()));
-  await kvs.declareReady('hidden', { key: world.key('forbidden/one'), value: 'declared' });
-  for (const name of ['one', 'two'])
-    await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
+    const allowed = Array.from({ length: 5 }, (_, at) => `allowed-${at}`);
+    await resources.declare('denied', subject.spec('forbidden/one', 'declared'));
+    for (const name of allowed) await resources.declare(name, subject.spec(`shared/${name}`, 'declared'));
 
-  await setRights([...rights(), `key_prefix "${world.key('forbidden/')}" { policy = "deny" }`]);
-  for (const name of ['one', 'two']) {
-    await world.consul.kvPut(world.key(name), 'edited');
-    await world.becomesStored('', { 'forbidden/one': 'declared', one: 'declared', two: 'declared' });
-  }
+    for (const name of allowed) await resources.ready(name);
+    const denied = await resources.stands('denied', DENIED);
+    expect(conditionsOf(denied)['Ready']?.message).toMatch(subject.missingRight);
+
+    await setRights(enough);
+    await resources.ready('denied');
+  });
+
+  test('what the token may no longer read hides no edit of its neighbours, and is not taken for gone', async () => {
+    await startWith(await token(enough));
+    const places = { hidden: 'forbidden/hidden', one: 'shared/one', two: 'other/two' };
+    for (const [name, place] of Object.entries(places)) {
+      await resources.declareReady(name, subject.spec(place, 'declared'));
+    }
+    const hidden = await subject.at(places.hidden);
+
+    await setRights([...enough, subject.rightOf('forbidden', 'deny')]);
+    for (const place of [places.one, places.two]) {
+      await subject.putByHand(place, 'edited');
+      const all = Object.values(places).map(each => [each, 'declared']);
+      await becomesStanding(subject, Object.fromEntries(all));
+    }
+    expect(await subject.at(places.hidden)).toBe(hidden);
+  });
+
+  test('a token that hides the records of others may create, but not adopt', async () => {
+    await world.consul.kvPut(`proconsul/another-install/owners/${kind}/shop/x`, '{}');
+    await startWith(await token(enough.filter(rule => !rule.startsWith('key_prefix "proconsul/" '))));
+    await resources.declareReady('first', subject.spec('shared/there', 'declared'));
+    await resources.changeReady('first', { deletionPolicy: 'Retain' });
+    await resources.remove('first');
+
+    await resources.declareReady('new', subject.spec('shared/new', 'declared'));
+    await resources.declare('there', subject.spec('shared/there', 'declared'));
+    const refused = await resources.stands('there', DENIED);
+    expect(conditionsOf(refused)['Ready']?.message).toContain('key_prefix "proconsul/"');
+    expect(Object.keys(await world.records())).toEqual([`${kind}/${world.namespace}/new`]);
+
+    await setRights(enough);
+    await resources.ready('there');
+    await world.consul.kvDelete('proconsul/another-install/', { recurse: true });
+  });
+
+  test('a token that hides own records stops the operator from acting on what it cannot see', async () => {
+    await startWith(await token(enough));
+    for (const name of ['kept', 'other']) {
+      await resources.declareReady(name, subject.spec(`shared/${name}`, 'declared'));
+    }
+    await world.stopOperators();
+    const record = `proconsul/${world.installId}/owners/${kind}/${world.namespace}/kept`;
+    await setRights([...enough, `key "${record}" { policy = "deny" }`]);
+    const before = { stands: await subject.exact(), requests: world.toConsul.requests.length };
+
+    const operator = await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
+    await resources.declare('kept', subject.spec('shared/kept', 'changed'));
+    await resources.stands('kept', DENIED);
+
+    const { status, body } = await operator.probe('/readyz?verbose');
+    expect([status, body.toString()]).toEqual([
+      503,
+      expect.stringContaining(`proconsul/${world.installId}/`),
+    ]);
+    expect(world.toConsul.requests.slice(before.requests).filter(isConsulWrite)).toEqual([]);
+    expect(await subject.exact()).toEqual(before.stands);
+
+    await setRights(enough);
+    await resources.ready('kept');
+    await becomesStanding(subject, { 'shared/kept': 'changed', 'shared/other': 'declared' });
+  });
 });
 
 test('a token is revoked and another put into its file: the operator goes on without a restart', async () => {
@@ -77,7 +146,7 @@ test('a token is revoked and another put into its file: the operator goes on wit
 
   await world.consul.call('DELETE', `/v1/acl/token/${first.accessor}`);
   await kvs.declare('new', { key: world.key('new'), value: 'declared' });
-  await kvs.stands('new', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
+  await kvs.stands('new', DENIED);
 
   const second = await tokenOfPolicy();
   await writeFile(tokenFile(), second.secret);
@@ -87,73 +156,34 @@ test('a token is revoked and another put into its file: the operator goes on wit
   expect(operator.tail(10_000)).not.toMatch(new RegExp(`${first.secret}|${second.secret}`));
 });
 
-test('a token that hides the records of others may create, but not adopt', async () => {
-  await world.consul.kvPut('proconsul/another-install/owners/ConsulKV/shop/x', '{}');
-  await startWith(await token(rights().filter(rule => !rule.startsWith('key_prefix "proconsul/" '))));
-  await world.consul.kvPut(world.key('there'), 'declared');
-
-  await kvs.declareReady('new', { key: world.key('new'), value: 'declared' });
-  await kvs.declare('there', { key: world.key('there'), value: 'declared' });
-  const refused = await kvs.stands('there', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
-  expect(conditionsOf(refused)['Ready']?.message).toContain('key_prefix "proconsul/"');
-  expect(Object.keys(await world.records())).toEqual([`ConsulKV/${world.namespace}/new`]);
-
-  await setRights(rights());
-  await kvs.ready('there');
-  await world.consul.kvDelete('proconsul/another-install/', { recurse: true });
-});
-
-test('a token that hides own records stops the operator from acting on what it cannot see', async () => {
-  await startWith(await token(rights()));
-  await kvs.declareReady('kept', { key: world.key('kept'), value: 'declared' });
-  await kvs.declareReady('other', { key: world.key('other'), value: 'declared' });
-  await world.stopOperators();
-  const hidden = `key "${recordOf('kept')}" { policy = "deny" }`;
-  await setRights([...rights(), hidden]);
-  const before = world.toConsul.requests.length;
-
-  const operator = await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
-  await kvs.change('kept', { value: 'changed' });
-  await kvs.stands('kept', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
-
-  const { status, body } = await operator.probe('/readyz?verbose');
-  expect([status, body.toString()]).toEqual([503, expect.stringContaining(`proconsul/${world.installId}/`)]);
-  expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
-  expect(await world.stored()).toEqual({ kept: 'declared', other: 'declared' });
-
-  await setRights(rights());
-  await kvs.ready('kept');
-  await world.becomesStored('', { kept: 'changed', other: 'declared' });
-});
-
 test('a token that may make no session: nobody leads, and every resource says why', async () => {
   const withoutSessions = rights().filter(rule => !rule.startsWith('session_prefix'));
   await writeFile(tokenFile(), (await token(withoutSessions)).secret);
   await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
   await kvs.declare('waiting', { key: world.key('waiting'), value: 'declared' });
-  const denied = await kvs.stands('waiting', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
+  const denied = await kvs.stands('waiting', DENIED);
   expect(conditionsOf(denied)['Ready']?.message).toMatch(/session:write/);
 
   await setRights(rights());
   await kvs.ready('waiting');
 });
 
-/** The least that the operator needs, as the documentation says. */
+/** The least that the operator needs for ConsulKVs, as the documentation says. */
 function rights(): string[] {
+  return [...ownRights(), ...kvSubject(world).rights()];
+}
+
+/** The least that it needs for itself. */
+function ownRights(): string[] {
   return [
     'key_prefix "proconsul/" { policy = "read" }',
     'key "proconsul/.claims" { policy = "write" }',
     `key_prefix "proconsul/${world.installId}/" { policy = "write" }`,
     `key_prefix "proconsul-private/${world.installId}" { policy = "write" }`,
-    `key_prefix "${world.namespace}/" { policy = "write" }`,
     'agent_prefix "" { policy = "read" }',
     `session_prefix "proconsul-${world.installId}" { policy = "write" }`,
     `node_prefix "proconsul-${world.installId}" { policy = "write" }`,
   ];
-}
-
-function recordOf(name: string): string {
-  return `proconsul/${world.installId}/owners/ConsulKV/${world.namespace}/${name}`;
 }
 
 function tokenFile(): string {

@@ -4,7 +4,9 @@ import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { ConsulKvs } from '../support/consulkv.ts';
 import { eventually } from '../support/eventually.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
+import { becomesStanding, SUBJECTS } from '../support/invariants/subject.ts';
 import type { Operator } from '../support/operator.ts';
+import type { Resources } from '../support/resources.ts';
 import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
@@ -44,27 +46,6 @@ describe('a Consul that keeps its data', () => {
     await world.consul.kvPut(world.key('kept'), 'edited');
     await world.becomesStored('', { kept: 'declared' });
     await kvs.ready('kept');
-  });
-
-  test('is set back by a snapshot: it becomes what is declared now, and strangers stay', async () => {
-    const stranger = world.key('stranger');
-    await kvs.declareReady('changed', { key: world.key('changed'), value: 'old' });
-    await kvs.declareReady('deleted', { key: world.key('deleted'), value: 'old' });
-    await kvs.declareReady('shrunk', { prefix: world.key('tree/'), data: { one: '1', two: '2' } });
-    await world.consul.kvPut(stranger, 'old');
-    const snapshot = await takeSnapshot(own.address);
-
-    await kvs.changeReady('changed', { value: 'new' });
-    await kvs.changeReady('shrunk', { data: { two: null } });
-    await kvs.remove('deleted');
-    await kvs.declareReady('added', { key: world.key('added'), value: 'new' });
-    await world.consul.kvPut(stranger, 'new');
-    await isWatched(stranger);
-    await restore(own.address, snapshot);
-
-    await world.becomesStored('', { changed: 'new', 'tree/one': '1', added: 'new', stranger: 'old' });
-    for (const name of ['changed', 'shrunk', 'added']) await kvs.ready(name);
-    await settles();
   });
 
   test('is set back: who was not changed in between keeps its status all the while', async () => {
@@ -125,49 +106,84 @@ describe('a Consul that keeps its data', () => {
     await world.consul.kvPut(world.key('one'), 'edited');
     await world.becomesStored('', { one: 'declared', two: 'declared' });
   });
+});
+
+describe.each(SUBJECTS)('$kind on a Consul that keeps its data', ({ of }) => {
+  beforeEach(() => start(true));
+
+  test('is set back by a snapshot: it becomes what is declared now, and strangers stay', async () => {
+    const subject = of(world);
+    const { resources } = subject;
+    for (const name of ['changed', 'deleted', 'untouched']) {
+      await resources.declareReady(name, subject.spec(`shared/${name}`, 'old'));
+    }
+    await subject.putByHand('shared/stranger', 'old');
+    const snapshot = await takeSnapshot(own.address);
+
+    await resources.changeReady('changed', subject.spec('shared/changed', 'new'));
+    await resources.remove('deleted');
+    await resources.declareReady('added', subject.spec('alone/added', 'new'));
+    await subject.putByHand('shared/stranger', 'new');
+    await isWaitedFor('proconsul', await indexBelow('proconsul'));
+    await restore(own.address, snapshot);
+
+    await becomesStanding(subject, {
+      'shared/changed': 'new',
+      'shared/untouched': 'old',
+      'shared/stranger': 'old',
+      'alone/added': 'new',
+    });
+    for (const name of ['changed', 'untouched', 'added']) await resources.ready(name);
+    await settles(resources);
+  });
 
   test('is set back while no operator runs: the same', async () => {
-    await kvs.declareReady('changed', { key: world.key('changed'), value: 'old' });
+    const subject = of(world);
+    const { resources } = subject;
+    await resources.declareReady('changed', subject.spec('shared/changed', 'old'));
     const snapshot = await takeSnapshot(own.address);
-    await kvs.changeReady('changed', { value: 'new' });
-    await kvs.declareReady('added', { key: world.key('added'), value: 'new' });
+    await resources.changeReady('changed', subject.spec('shared/changed', 'new'));
+    await resources.declareReady('added', subject.spec('shared/added', 'new'));
     await world.stopOperators();
     await restore(own.address, snapshot);
 
     await world.startOperator();
-    await world.becomesStored('', { changed: 'new', added: 'new' });
-    for (const name of ['changed', 'added']) await kvs.ready(name);
+    await becomesStanding(subject, { 'shared/changed': 'new', 'shared/added': 'new' });
+    for (const name of ['changed', 'added']) await resources.ready(name);
   });
 });
 
-describe('a Consul in memory', () => {
+describe.each(SUBJECTS)('$kind on a Consul in memory', ({ of }) => {
   beforeEach(() => start(false));
 
-  test('comes back empty at the same address: everything is written again', async () => {
+  test('that comes back empty at the same address: everything is written again', async () => {
+    const subject = of(world);
+    const { resources } = subject;
     const names = Array.from({ length: 5 }, (_, at) => `again-${at}`);
-    for (const name of names) await kvs.declareReady(name, { key: world.key(name), value: 'declared' });
-    await kvs.declareReady('tree', { prefix: world.key('tree/'), data: { one: '1', two: '2' } });
-    const [stored, records] = [await world.stored(), await world.records()];
+    for (const name of names) await resources.declareReady(name, subject.spec(`shared/${name}`, 'declared'));
+    const [standing, records] = [await subject.standing(), await world.records()];
 
     await own.servers[0]?.kill();
     await own.servers[0]?.start();
 
-    await world.becomesStored('', stored);
+    await becomesStanding(subject, standing);
     await eventually(async () => expect(Object.keys(await world.records())).toEqual(Object.keys(records)), {
       what: 'the owner records are back',
     });
-    for (const name of [...names, 'tree']) await kvs.ready(name);
-    await settles();
+    for (const name of names) await resources.ready(name);
+    await settles(resources);
   });
 
-  test('loses a deletion that was under way: the resource goes all the same', async () => {
-    await kvs.declareReady('gone', { key: world.key('gone'), value: 'declared' });
+  test('that loses a deletion which was under way: the resource goes all the same', async () => {
+    const subject = of(world);
+    const { resources } = subject;
+    await resources.declareReady('gone', subject.spec('shared/gone', 'declared'));
     await own.servers[0]?.kill();
-    await world.kube.delete(kvs.object('gone'));
+    await world.kube.delete(resources.object('gone'));
     await own.servers[0]?.start();
 
-    await kvs.gone('gone');
-    expect(await world.stored()).toEqual({});
+    await resources.gone('gone');
+    expect(await subject.standing()).toEqual({});
   });
 });
 
@@ -201,12 +217,6 @@ async function restore(address: string, snapshot: ArrayBuffer): Promise<void> {
   expect(status).toBe(200);
 }
 
-/** A long poll waits for whatever comes after this key's last change. */
-async function isWatched(key: string): Promise<void> {
-  const { modifyIndex } = (await world.consul.kvGet(key)) ?? {};
-  await isWaitedFor(world.namespace, Number(modifyIndex));
-}
-
 /** A long poll waits for whatever comes below the prefix after this index. */
 async function isWaitedFor(prefix: string, index: number): Promise<void> {
   const waits = () =>
@@ -224,9 +234,9 @@ async function indexBelow(prefix: string): Promise<number> {
 }
 
 /** Promise P1: once every resource was looked at again, nothing more is written. */
-async function settles(): Promise<void> {
+async function settles(kind: Resources): Promise<void> {
   const before = world.toConsul.requests.length;
-  const resources = await world.kube.list(kvs.object(''), world.namespace);
-  for (const { metadata } of resources) await kvs.lookAgain(metadata.name);
+  const resources = await world.kube.list(kind.object(''), world.namespace);
+  for (const { metadata } of resources) await kind.lookAgain(metadata.name);
   expect(world.toConsul.requests.slice(before).filter(isConsulWrite)).toEqual([]);
 }

@@ -2,13 +2,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest';
-import { ConsulKvs, conditionsOf } from '../support/consulkv.ts';
+import type { ConsulIntentions } from '../support/consulintention.ts';
 import { CrashRehearsal, type Point, POINTS, type Step } from '../support/crash-rehearsal.ts';
 import { eventually } from '../support/eventually.ts';
+import { intentionSubject } from '../support/invariants/intention-subject.ts';
+import { kvSubject } from '../support/invariants/kv-subject.ts';
+import { becomesStanding, type Subject, SUBJECTS } from '../support/invariants/subject.ts';
 import type { KubeObject } from '../support/kube-api.ts';
+import { conditionsOf, type Resources } from '../support/resources.ts';
 import { World } from '../support/world.ts';
 
 const NAME = 'subject';
+const PLACE = 'shared/place';
+const STRANGER = 'shared/stranger';
 
 let compileCache: string;
 
@@ -20,60 +26,92 @@ afterAll(() => rm(compileCache, { recursive: true, force: true }));
 
 /**
  * Promise P3, row 1: killed at any write, and started again, the operator ends where it would have ended.
- * The single key dies at every point; elsewhere two suffice, before and after the commit: what a process leaves in
- * the servers is the same, whatever it knew.
+ * One resource of each kind dies at every point; elsewhere two suffice, before and after the commit: what a process
+ * leaves in the servers is the same, whatever it knew. A stranger stands beside it all the while.
  */
+describe.concurrent.each(SUBJECTS)(
+  'kill -9 at every write of a $kind',
+  { timeout: 900_000 },
+  ({ kind, of }) => {
+    const topic = `crash-${kind.toLowerCase()}`;
+
+    test('that is created, changed and deleted', async context => {
+      const stage = await setUp(context, topic, of);
+      const { subject } = stage;
+      const steps = [
+        stage.step('create', async resources => {
+          await subject.putByHand(STRANGER, 'by hand');
+          await resources.declare(NAME, subject.spec(PLACE, 'first'));
+        }),
+        stage.step('change', resources => resources.declare(NAME, subject.spec(PLACE, 'second'))),
+        stage.deletion({ [STRANGER]: 'by hand' }),
+      ];
+      await rehearse(stage, steps, POINTS);
+    });
+
+    test('that is switched to Retain and back, and deleted so that its text stays', async context => {
+      const stage = await setUp(context, `${topic}-retain`, of);
+      const { subject } = stage;
+      const toPolicy = (deletionPolicy: string): Step =>
+        stage.step(deletionPolicy, resources => resources.change(NAME, { deletionPolicy }));
+      const create = stage.step('create', resources => resources.declare(NAME, subject.spec(PLACE, 'kept')));
+      const steps = [
+        { ...create, undisturbed: true },
+        toPolicy('Retain'),
+        toPolicy('Delete'),
+        { ...toPolicy('Retain'), undisturbed: true },
+        stage.deletion({ [PLACE]: 'kept' }),
+      ];
+      await rehearse(stage, steps, ['unsent', 'unanswered']);
+    });
+  },
+);
+
 describe.concurrent('kill -9 at every write', { timeout: 600_000 }, () => {
-  test('of a single key that is created, changed and deleted', async context => {
-    const stage = await setUp(context, 'crash-key');
-    const key = stage.world.key('one');
+  test('of several sources and a JWT requirement that are all that a destination has', async context => {
+    const stage = await setUp(context, 'crash-sources', intentionSubject);
+    const intentions = stage.resources as ConsulIntentions;
+    const sources = (...actions: readonly (readonly [string, string])[]) =>
+      actions.map(([name, action]) => ({ name, action }));
+    const providers = [{ name: intentions.service('issuer') }];
+    const first = sources(['kept', 'allow'], ['changed', 'allow'], ['gone', 'deny']);
+    const second = sources(['kept', 'allow'], ['changed', 'deny'], ['new', 'allow']);
     const steps = [
-      stage.step('create', kvs => kvs.declare(NAME, { key, value: 'first', flags: 7 })),
-      stage.step('change', kvs => kvs.change(NAME, { value: 'second' })),
+      stage.step('create', async resources => {
+        await intentions.jwtProvider('issuer');
+        const destination = intentions.service('whole');
+        await resources.declare(NAME, { destination, sources: first });
+      }),
+      stage.step('change', resources => resources.change(NAME, { sources: second, jwt: { providers } })),
       stage.deletion(),
     ];
-    await rehearse(stage, steps, POINTS);
+    await rehearse(stage, steps, ['late']);
   });
 
   test('of a tree that takes several transactions to create, change and delete', async context => {
-    const stage = await setUp(context, 'crash-tree');
+    const stage = await setUp(context, 'crash-tree', kvSubject);
     const prefix = stage.world.key('tree/');
     const before = numbered(0, 150, 'first');
     const after = { ...numbered(40, 170, 'second'), ...numbered(60, 100, 'first') };
     const steps = [
-      stage.step('create', kvs => kvs.declare(NAME, { prefix, data: before })),
-      stage.step('change', kvs => kvs.declare(NAME, { prefix, data: after })),
+      stage.step('create', resources => resources.declare(NAME, { prefix, data: before })),
+      stage.step('change', resources => resources.declare(NAME, { prefix, data: after })),
       stage.deletion(),
     ];
     await rehearse(stage, steps, ['late', 'unanswered']);
   });
 
-  test('of a switch to Retain and back, and of the deletion that keeps the key', async context => {
-    const stage = await setUp(context, 'crash-retain');
-    const key = stage.world.key('kept');
-    const toPolicy = (deletionPolicy: string): Step =>
-      stage.step(deletionPolicy, kvs => kvs.change(NAME, { deletionPolicy }));
-    const steps = [
-      { ...stage.step('create', kvs => kvs.declare(NAME, { key, value: 'kept' })), undisturbed: true },
-      toPolicy('Retain'),
-      toPolicy('Delete'),
-      { ...toPolicy('Retain'), undisturbed: true },
-      stage.deletion({ kept: 'kept' }),
-    ];
-    await rehearse(stage, steps, ['unsent', 'unanswered']);
-  });
-
   test('of an exclusive prefix that takes over what stands there and removes strangers', async context => {
-    const stage = await setUp(context, 'crash-exclusive');
+    const stage = await setUp(context, 'crash-exclusive', kvSubject);
     const prefix = stage.world.key('all/');
     const data = { taken: 'new', own: 'new' };
-    const takeOver = async (kvs: ConsulKvs): Promise<void> => {
+    const takeOver = async (resources: Resources): Promise<void> => {
       for (const name of ['taken', 'stranger']) await stage.world.consul.kvPut(prefix + name, 'old');
-      await kvs.declare(NAME, { prefix, exclusive: true, adoptionPolicy: 'Always', data });
+      await resources.declare(NAME, { prefix, exclusive: true, adoptionPolicy: 'Always', data });
     };
     const steps = [
       stage.step('create', takeOver),
-      stage.step('change', kvs => kvs.change(NAME, { exclusive: false, data: { own: null } })),
+      stage.step('change', resources => resources.change(NAME, { exclusive: false, data: { own: null } })),
       { ...stage.deletion(), undisturbed: true },
     ];
     await rehearse(stage, steps, ['late', 'unanswered']);
@@ -83,44 +121,54 @@ describe.concurrent('kill -9 at every write', { timeout: 600_000 }, () => {
 /** A world of its own, and the steps of one resource in it. */
 interface Stage {
   readonly world: World;
-  readonly kvs: ConsulKvs;
+  readonly subject: Subject;
+  readonly resources: Resources;
   /** Settled once the resource is Ready. */
-  step(name: string, make: (kvs: ConsulKvs) => Promise<unknown>): Step;
+  step(name: string, make: (resources: Resources) => Promise<unknown>): Step;
   /** Settled once the resource and its record are gone, and Consul holds what it is to leave. */
   deletion(left?: Readonly<Record<string, string>>): Step;
 }
 
-async function setUp({ onTestFinished }: TestContext, topic: string): Promise<Stage> {
+async function setUp(
+  { onTestFinished }: TestContext,
+  topic: string,
+  of: (world: World) => Subject,
+): Promise<Stage> {
   const world = await World.create(topic);
-  onTestFinished(() => world.close());
-  const kvs = new ConsulKvs(world);
+  const subject = of(world);
+  const { resources } = subject;
+  onTestFinished(async () => {
+    await world.close();
+    await subject.clear();
+  });
   const noRecord = async (): Promise<void> => expect(await world.records()).toEqual({});
   return {
     world,
-    kvs,
-    step: (name, make) => ({ name, make: () => make(kvs), settled: () => kvs.ready(NAME) }),
+    subject,
+    resources,
+    step: (name, make) => ({ name, make: () => make(resources), settled: () => resources.ready(NAME) }),
     deletion: (left = {}) => ({
       name: 'delete',
-      make: () => world.kube.delete(kvs.object(NAME)),
+      make: () => world.kube.delete(resources.object(NAME)),
       settled: async () => {
-        await kvs.gone(NAME);
+        await resources.gone(NAME);
         await eventually(noRecord, { what: 'no record is left' });
-        await world.becomesStored('', left);
+        await becomesStanding(subject, left);
       },
     }),
   };
 }
 
 async function rehearse(
-  { world, kvs }: Stage,
+  { world, subject }: Stage,
   steps: readonly Step[],
   points: readonly Point[],
 ): Promise<void> {
   const rehearsal = new CrashRehearsal(world, {
     steps,
     compileCache,
-    snapshot: () => endState(world, kvs),
-    cleanUp: () => world.consul.kvDelete(world.key(), { recurse: true }),
+    snapshot: () => endState(world, subject),
+    cleanUp: () => subject.clear(),
   });
   const writes = await rehearsal.learn();
   const crashes = await rehearsal.crashEverywhere(points);
@@ -129,15 +177,15 @@ async function rehearse(
   expect(crashes).toBeGreaterThan(0);
 }
 
-/** Keys, records and the resource, without times and ids. */
-async function endState(world: World, kvs: ConsulKvs): Promise<unknown> {
-  const [entries, records, resource] = await Promise.all([
-    world.consul.kvList(world.key()),
+/** What stands in Consul, records and the resource, without times and ids. */
+async function endState(world: World, subject: Subject): Promise<unknown> {
+  const [standing, records, resource] = await Promise.all([
+    subject.snapshot(),
     world.records(),
-    world.kube.get(kvs.object(NAME)),
+    world.kube.get(subject.resources.object(NAME)),
   ]);
   return {
-    keys: [...entries.values()].map(({ key, text, flags }) => [key, text, flags]),
+    standing,
     records: Object.entries(records).map(([name, record]) => ({
       name,
       ...record,

@@ -39,7 +39,9 @@ describe.each(SUBJECTS)('$kind', ({ of }) => {
     await start();
 
     await becomesStanding(subject, standingOf(names.filter(name => name !== 'thing-7')));
-    expect(Object.keys(await world.records())).toHaveLength(RESOURCES - 1);
+    await eventually(async () => expect(Object.keys(await world.records())).toHaveLength(RESOURCES - 1), {
+      what: 'its record is gone, too',
+    });
   });
 
   test('twenty-five of thirty vanished: held until the token is given', async () => {

@@ -1,3 +1,4 @@
+import { MAX_ENTRY_BYTES } from '../../consul/config-entry.ts';
 import { describeClaim } from '../../core/intention-claims.ts';
 import { describeResource } from '../../core/resource.ts';
 import type { KindPlan } from '../../runtime/kind.ts';
@@ -6,12 +7,6 @@ import type { Declarer, EntryWrite, IntentionFacts, IntentionWish } from './type
 
 /** Why nothing at all may be written, each as a result that the user can act on; undefined: no reason. */
 export type Refusal = Extract<KindPlan<never>, { kind: 'refuse' }>;
-
-/**
- * The most that one entry may be in JSON. Consul takes more, but what it recommends for one entry of the Raft log, which
- * carries the whole of it at each change, is no more than this.
- */
-export const MAX_ENTRY_BYTES = 524_288;
 
 const NAMED_IN_MESSAGE = 10;
 
@@ -82,8 +77,9 @@ function refuseLegacy({ destination, body, edits }: EntryWrite, facts: Intention
 /** An entry that was too large before may still shrink. */
 function refuseLarge({ destination, body }: EntryWrite, facts: IntentionFacts): Refusal | undefined {
   const bytes = sizeOf(body);
-  if (bytes <= MAX_ENTRY_BYTES || bytes <= sizeOf(facts.entry(destination)?.contents.body)) return undefined;
-  const message = `with these sources the entry of destination ${destination} would have ${bytes} bytes, those of others included; at most ${MAX_ENTRY_BYTES} are written. Declare fewer sources, or fewer and shorter permissions and descriptions`;
+  if (bytes <= MAX_ENTRY_BYTES || bytes < sizeOf(facts.entry(destination)?.contents.body)) return undefined;
+  // Not how many there would be: that moves with every edit by others, and the status of all who wait would with it.
+  const message = `with these sources the entry of destination ${destination} would be larger than ${MAX_ENTRY_BYTES} bytes, those of others included. Declare fewer sources, or fewer and shorter permissions and descriptions`;
   return { kind: 'refuse', reason: 'TooLarge', message };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CHANGING, markClaimed } from '../../../../src/core/intention-claims.ts';
 import { epochKey } from '../../../../src/reconcilers/intention/entry.ts';
-import { MAX_ENTRY_BYTES } from '../../../../src/reconcilers/intention/refusals.ts';
+import { MAX_ENTRY_BYTES } from '../../../../src/consul/config-entry.ts';
 import { jwtName, seenEntry, sourceName } from './builders.ts';
 import {
   endOf,
@@ -471,12 +471,18 @@ describe('an entry over the limit', () => {
   };
   const room = MAX_ENTRY_BYTES - bodyOf(0);
 
-  test('is refused before anything is claimed, with its size; one byte less is not', () => {
+  test('is refused before anything is claimed; one byte less is not', () => {
     expect(bodyOf(room)).toBe(MAX_ENTRY_BYTES);
     expect(told(planOf({ sources: [web('wish')], stored: [filler(room)] }))).toMatch(/^claim/);
     expect(told(planOf({ sources: [web('wish')], stored: [filler(room + 1)] }))).toMatch(
-      /^TooLarge: .* destination orders would have 524289 bytes, .* at most 524288/,
+      /^TooLarge: .* destination orders .* 524288 bytes/,
     );
+  });
+
+  /** A status is written anew when its message is another: whoever edits the entry would make us write each time. */
+  test('is told in the same words however far it is over', () => {
+    const refused = (bytes: number) => told(planOf({ sources: [web('wish')], stored: [filler(bytes)] }));
+    expect(refused(room + 500)).toBe(refused(room + 1));
   });
 
   test('may still shrink', () => {
