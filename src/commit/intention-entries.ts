@@ -1,12 +1,7 @@
 import type { ConsulWrites } from '../consul/client.ts';
-import {
-  type ConfigEntry,
-  type ConfigEntryBody,
-  MAX_ENTRY_BYTES,
-  SERVICE_INTENTIONS,
-} from '../consul/config-entry.ts';
+import { type ConfigEntry, type ConfigEntryBody, SERVICE_INTENTIONS } from '../consul/config-entry.ts';
 import { encodeJson } from '../consul/json.ts';
-import { NOT_THERE } from '../consul/types.ts';
+import { MAX_ENTRY_BYTES, NOT_THERE } from '../consul/types.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
 import { describeResource, type ResourceRef } from '../core/resource.ts';
 import type { Tenure } from './tenure.ts';

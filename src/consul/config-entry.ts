@@ -17,12 +17,6 @@ export interface ConfigEntry {
 
 export type ConfigEntryBody = Readonly<Record<string, unknown>>;
 
-/**
- * Of one entry. Consul itself takes any size, as one Raft entry, and was seen to work for 8 s on one of 60 MiB. This is what it allows a
- * KV value and a transaction: `raft.SuggestedMaxDataSize`.
- */
-export const MAX_ENTRY_BYTES = 512 * 1024;
-
 export interface ConfigEntryId {
   readonly kind: string;
   readonly name: string;

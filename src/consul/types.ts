@@ -70,3 +70,9 @@ export interface BlockingParams {
   readonly index: number;
   readonly waitSeconds: number;
 }
+
+/**
+ * Of one config entry. Consul itself takes any size, as one Raft entry, and was seen to work for 8 s on one of 60 MiB. This is what it allows a
+ * KV value and a transaction: `raft.SuggestedMaxDataSize`.
+ */
+export const MAX_ENTRY_BYTES = 512 * 1024;

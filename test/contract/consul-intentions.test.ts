@@ -1,7 +1,7 @@
 /** What Consul does with `service-intentions` entries: everything that ConsulIntention is built on. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, describe, expect, inject, test } from 'vitest';
-import { MAX_ENTRY_BYTES } from '../../src/consul/config-entry.ts';
+import { MAX_ENTRY_BYTES } from '../../src/consul/types.ts';
 import { classifyEntryRefusal } from '../../src/consul/config-entry-refusals.ts';
 import { type ConfigEntryBody, SERVICE_INTENTIONS } from '../../src/consul/config-entry.ts';
 import { type ModifyIndex, NOT_THERE } from '../../src/consul/types.ts';

@@ -1,4 +1,4 @@
-import { MAX_ENTRY_BYTES } from '../../consul/config-entry.ts';
+import { MAX_ENTRY_BYTES } from '../../consul/types.ts';
 import { describeClaim } from '../../core/intention-claims.ts';
 import { describeResource } from '../../core/resource.ts';
 import type { KindPlan } from '../../runtime/kind.ts';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { IntentionEntries } from '../../../src/commit/intention-entries.ts';
-import { MAX_ENTRY_BYTES } from '../../../src/consul/config-entry.ts';
+import { MAX_ENTRY_BYTES } from '../../../src/consul/types.ts';
 import type { Tenure } from '../../../src/commit/tenure.ts';
 import type { ConfigEntry, ConfigEntryBody } from '../../../src/consul/config-entry.ts';
 import { type CallOptions, type ModifyIndex, NOT_THERE } from '../../../src/consul/types.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CHANGING, markClaimed } from '../../../../src/core/intention-claims.ts';
 import { epochKey } from '../../../../src/reconcilers/intention/entry.ts';
-import { MAX_ENTRY_BYTES } from '../../../../src/consul/config-entry.ts';
+import { MAX_ENTRY_BYTES } from '../../../../src/consul/types.ts';
 import { jwtName, seenEntry, sourceName } from './builders.ts';
 import {
   endOf,
