@@ -38,7 +38,7 @@ export function planIntention(wish: IntentionWish, facts: IntentionFacts, declar
   if (taken !== undefined) return taken;
   const { all, drifted, writes } = decideAll(wish, facts, declarer);
   const refusal = refuseBlindly(all, facts) ?? refuseWrites(writes, facts);
-  if (refusal !== undefined) return refusal;
+  if (refusal !== undefined) return letGoOfClaims(facts, declarer) ?? refusal;
   const missing = facts.refused?.generation === declarer.generation ? facts.refused.missing : [];
   const blocked = writes.length > 0 ? (waitForEpoch(writes, facts, declarer) ?? waitFor(missing)) : undefined;
   if (blocked !== undefined) return blocked;
@@ -135,6 +135,17 @@ function settle(
     head,
     adopts: all.some(({ cause }) => cause === 'adopt'),
   };
+}
+
+/** What was claimed when it could still be written, and cannot any more: nobody else should wait for it. */
+function letGoOfClaims(facts: IntentionFacts, declarer: Declarer): IntentionPlan | undefined {
+  const unwritten = [...statesIn(facts)].filter(
+    ([name, state]) => state.kind === 'claimed' && !isOwned(state, standing(facts, name)),
+  );
+  if (unwritten.length === 0) return undefined;
+  const edits = unwritten.map(([name]) => ({ name, cause: 'remove', to: undefined }) as const);
+  const change = { step: 'claim', edits, head: headFor(declarer, 'claiming'), adopts: false } as const;
+  return { kind: 'change', change, drifted: [], summary: 'let go of what cannot be written', equal: false };
 }
 
 function headFor({ uid, generation, epoch, onDelete }: Declarer, phase: Head['phase']): Head {

@@ -479,6 +479,22 @@ describe('an entry over the limit', () => {
     );
   });
 
+  test('is refused to one that claimed before others filled it: its claim goes, and what it owns stays listed', () => {
+    const there = {
+      sources: [web('wish'), { name: 'b', action: 'allow' as const }],
+      record: { [WEB]: claimed('wish'), [sourceName('b')]: settled('') },
+      stored: [filler(room + 200)],
+    };
+    const plan = planOf(there);
+    expect(plan).toMatchObject({
+      kind: 'change',
+      equal: false,
+      change: { step: 'claim', adopts: false, edits: [{ name: WEB, to: undefined }] },
+    });
+    const { [WEB]: _gone, ...record } = there.record;
+    expect(told(planOf({ ...there, record }))).toMatch(/^TooLarge/);
+  });
+
   /** A status is written anew when its message is another: whoever edits the entry would make us write each time. */
   test('is told in the same words however far it is over', () => {
     const refused = (bytes: number) => told(planOf({ sources: [web('wish')], stored: [filler(bytes)] }));
