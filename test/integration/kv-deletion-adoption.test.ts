@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
+import { eventually } from '../support/eventually.ts';
 import type { RecordedRequest } from '../support/fault-rules.ts';
 import { createRunningWorld } from '../support/running-world.ts';
 import { isWritingTransaction } from '../support/traffic.ts';
@@ -61,7 +62,9 @@ describe('deletionPolicy', () => {
     await kvs.declareReady('kept', spec);
     expect(await finalizersOf('kept')).toEqual([]);
     await kvs.remove('kept');
-    await expect.poll(() => recordOf('kept')).toBeUndefined();
+    await eventually(async () => expect(await recordOf('kept')).toBeUndefined(), {
+      what: 'the record is gone',
+    });
     expect(await world.stored('kept/')).toEqual({ a: '1' });
     // Nobody owns it now: the next one to declare it as it is may have it.
     await kvs.declareReady('heir', { ...spec, adoptionPolicy: 'IfEqual' });
@@ -118,7 +121,9 @@ describe('deletionPolicy', () => {
       metadata: { finalizers: [FINALIZER, 'example.com/other'] },
     });
     await world.kube.delete(kvs.object('shared'));
-    await expect.poll(() => finalizersOf('shared')).toEqual(['example.com/other']);
+    await eventually(async () => expect(await finalizersOf('shared')).toEqual(['example.com/other']), {
+      what: 'our finalizer is gone',
+    });
     expect(await world.stored('shared')).toEqual({});
     await world.kube.patch(kvs.object('shared'), { metadata: { finalizers: null } });
     await kvs.gone('shared');

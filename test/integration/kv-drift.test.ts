@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { conditionsOf, type ConsulKvs } from '../support/consulkv.ts';
+import { eventually } from '../support/eventually.ts';
 import { createRunningWorld } from '../support/running-world.ts';
 import { unique, type World } from '../support/world.ts';
 
@@ -47,7 +48,9 @@ describe.each(edits)('$edit', ({ edit, make, left }) => {
   test('is put back under Correct, and told', async () => {
     const { name, key } = await declared('Correct');
     await make(key);
-    await expect.poll(() => at(key)).toEqual(ours);
+    await eventually(async () => expect(await at(key)).toEqual(ours), {
+      what: 'the key is as declared',
+    });
     expect((await kvs.event(name, 'DriftCorrected')).note).toContain(key);
     expect(conditionsOf(await kvs.ready(name))['Drifted']?.status).toBe('False');
   });
@@ -159,7 +162,9 @@ describe.concurrent('what no blocking query covers', () => {
     const ready = await kvs.declareReady('rootless', { key, value: 'ours' });
     expect(ready['status'].effective.drift).toBe('Swept');
     await world.consul.kvPut(key, 'edited');
-    await expect.poll(async () => (await world.consul.kvGet(key))?.text).toBe('ours');
+    await eventually(async () => expect((await world.consul.kvGet(key))?.text).toBe('ours'), {
+      what: 'the key is put back',
+    });
     await kvs.remove('rootless');
     expect(await world.consul.kvGet(key)).toBeUndefined();
   });
@@ -174,7 +179,9 @@ describe.concurrent('what no blocking query covers', () => {
     expect(new Set(ways)).toEqual(new Set(['Watched', 'Swept']));
     for (const folder of folders) await world.consul.kvPut(`${folder}/x`, 'edited');
     for (const folder of folders) {
-      await expect.poll(async () => (await world.consul.kvGet(`${folder}/x`))?.text).toBe('ours');
+      await eventually(async () => expect((await world.consul.kvGet(`${folder}/x`))?.text).toBe('ours'), {
+        what: 'the key is put back',
+      });
     }
     for (const n of folders.keys()) await kvs.remove(`folder-${n}`);
   });

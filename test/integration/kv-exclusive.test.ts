@@ -137,7 +137,9 @@ describe('a stranger that comes later', () => {
     await untilItWaits();
     await world.consul.destroySession(session);
     await world.becomesStored('locked/', { ours: '1' });
-    await expect.poll(() => messageOf('locked')).toBe('1 key in Consul equals the spec');
+    await eventually(async () => expect(await messageOf('locked')).toBe('1 key in Consul equals the spec'), {
+      what: 'it is Ready',
+    });
   });
 
   test('stays when the resource is deleted: only what was declared goes', async () => {

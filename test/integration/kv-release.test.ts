@@ -125,7 +125,9 @@ test('and the next operator takes over what is declared again, under the same na
   await kvs.ready('wide');
   expect(conditionsOf(await kvs.get('renamed'))['Ready']?.message).toBe('2 keys in Consul equal the spec');
   // Only what is declared has an owner; the keys of all are as they were.
-  await expect.poll(owners).toEqual(new Set(['renamed', 'single', 'wide']));
+  await eventually(async () => expect(await owners()).toEqual(new Set(['renamed', 'single', 'wide'])), {
+    what: 'the records are of these',
+  });
   expect(await ownKeys()).toEqual(before);
   await kvs.remove('single');
   await kvs.remove('renamed');

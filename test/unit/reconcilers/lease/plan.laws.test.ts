@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { foreignUse } from '../../../../src/core/lock-value.ts';
+import { LOCK_FLAGS, parseLockValue } from '../../../../src/core/lock-value.ts';
 import { slotKeys } from '../../../../src/core/lease-keys.ts';
 import { type LeaseWish, planLease, planLeaseEnd } from '../../../../src/reconcilers/lease/plan.ts';
 import { aWish, KEY, lockValue } from './builders.ts';
@@ -244,7 +244,8 @@ function expectPlainData(world: ModelLease, { keys }: LeaseWish): void {
   const { sight } = world.observe();
   const isPlainData = (key: string): boolean => {
     const seen = sight(key);
-    return typeof seen === 'object' && seen.session === undefined && foreignUse(seen) === 'data';
+    if (typeof seen !== 'object' || seen.session !== undefined) return false;
+    return seen.flags !== LOCK_FLAGS || parseLockValue(seen.value) === undefined;
   };
   expect(keys.some(isPlainData)).toBe(true);
 }
