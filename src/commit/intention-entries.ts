@@ -4,10 +4,8 @@ import { encodeJson } from '../consul/json.ts';
 import { MAX_ENTRY_BYTES, NOT_THERE } from '../consul/types.ts';
 import { AbortedError, TerminalError } from '../core/errors.ts';
 import { describeResource, type ResourceRef } from '../core/resource.ts';
+import { dryRun, guarded, heldTenure } from './held-tenure.ts';
 import type { Tenure } from './tenure.ts';
-
-/** No longer than the shortest lock-delay of the operator's own lead, which is what keeps a late one harmless. */
-const DEADLINE_MS = 5_000;
 
 export interface IntentionEntriesOptions {
   readonly consul: Pick<ConsulWrites, 'configEntries'>;
@@ -49,7 +47,7 @@ export class IntentionEntries {
 
   /** The epoch that entries written now carry; 0 in a dry run, which writes none. @throws AbortedError when this process does not lead (any more). */
   get epoch(): number {
-    return this.#options.dryRun ? 0 : this.#heldTenure().epoch;
+    return this.#options.dryRun ? 0 : heldTenure(this.#options.tenure).epoch;
   }
 
   /**
@@ -87,7 +85,7 @@ export class IntentionEntries {
    */
   outranked(epochSeen: number): void {
     if (this.#options.dryRun || epochSeen <= this.#obeyedEpoch) return;
-    const tenure = this.#heldTenure();
+    const tenure = heldTenure(this.#options.tenure);
     if (!(epochSeen > tenure.epoch)) return;
     this.#obeyedEpoch = epochSeen;
     tenure.revoke(`an entry of intentions carries the epoch ${epochSeen} of a later leader`);
@@ -95,18 +93,8 @@ export class IntentionEntries {
   }
 
   #tenureFor(owner: ResourceRef, what: string): Tenure {
-    if (this.#options.dryRun) {
-      const message = `dry run: would ${what} for ${describeResource(owner)}`;
-      throw new TerminalError(message, { code: 'DRY_RUN', reason: 'DryRun' });
-    }
-    return this.#heldTenure();
-  }
-
-  #heldTenure(): Tenure {
-    const tenure = this.#options.tenure();
-    if (tenure === undefined) throw new AbortedError('this replica does not lead');
-    tenure.assertHeld();
-    return tenure;
+    if (this.#options.dryRun) throw dryRun(`${what} for ${describeResource(owner)}`);
+    return heldTenure(this.#options.tenure);
   }
 
   /** Without one it holds no source of ours any more. */
@@ -150,8 +138,4 @@ function assertSize(owner: ResourceRef, destination: string, { before, body }: I
 
 function sizeOf(body: ConfigEntryBody): number {
   return Buffer.byteLength(encodeJson(body));
-}
-
-function guarded(tenure: Tenure) {
-  return { signal: tenure.signal, deadlineMs: DEADLINE_MS, beforeSend: () => tenure.assertHeld() };
 }

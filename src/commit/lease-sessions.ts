@@ -1,12 +1,9 @@
 import type { ConsulWrites } from '../consul/client.ts';
 import { isConsulError } from '../consul/errors.ts';
 import type { SessionId } from '../consul/types.ts';
-import { AbortedError, TerminalError } from '../core/errors.ts';
 import { describeResource, type ResourceRef } from '../core/resource.ts';
+import { dryRun, guarded, heldTenure } from './held-tenure.ts';
 import type { Tenure } from './tenure.ts';
-
-/** No longer than the shortest lock-delay of the operator's own lead, which is what keeps a late one harmless. */
-const DEADLINE_MS = 5_000;
 
 export interface LeaseSessionsOptions {
   readonly consul: Pick<ConsulWrites, 'sessions' | 'catalog'>;
@@ -66,18 +63,7 @@ export class LeaseSessions {
   }
 
   #heldTenure(owner: ResourceRef, what: string): Tenure {
-    const { dryRun, tenure: current } = this.#options;
-    if (dryRun) {
-      const message = `dry run: would ${what} for ${describeResource(owner)}`;
-      throw new TerminalError(message, { code: 'DRY_RUN', reason: 'DryRun' });
-    }
-    const tenure = current();
-    if (tenure === undefined) throw new AbortedError('this replica does not lead');
-    tenure.assertHeld();
-    return tenure;
+    if (this.#options.dryRun) throw dryRun(`${what} for ${describeResource(owner)}`);
+    return heldTenure(this.#options.tenure);
   }
-}
-
-function guarded(tenure: Tenure) {
-  return { signal: tenure.signal, deadlineMs: DEADLINE_MS, beforeSend: () => tenure.assertHeld() };
 }

@@ -1,7 +1,8 @@
 import { CLAIMS_KEY, type UnitOutcome, type WriteOperation, type WriteUnit } from './operations.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { dryRun, heldTenure } from './held-tenure.ts';
 import type { Tenure } from './tenure.ts';
-import { AbortedError, TerminalError } from '../core/errors.ts';
+import { TerminalError } from '../core/errors.ts';
 import { keyProblem, pathProblem } from '../core/keys.ts';
 import { isDefaultSlotKey } from '../core/lease-keys.ts';
 import { describeResource } from '../core/resource.ts';
@@ -31,7 +32,7 @@ export class WriteGate {
 
   /** The epoch that records written now carry; 0 in a dry run, which writes none. @throws AbortedError when this process does not lead. */
   get epoch(): number {
-    return this.#options.dryRun ? 0 : this.#heldTenure().epoch;
+    return this.#options.dryRun ? 0 : heldTenure(this.#options.tenure).epoch;
   }
 
   /** Nothing will be committed: what a transaction would find out has to be looked up. */
@@ -49,17 +50,8 @@ export class WriteGate {
   async commit(unit: WriteUnit): Promise<UnitOutcome> {
     for (const operation of unit.operations) this.#assertMayWrite(unit, operation);
     assertLocksAreChecked(unit);
-    if (this.#options.dryRun) {
-      throw new TerminalError(`dry run: would ${summarize(unit)}`, { code: 'DRY_RUN', reason: 'DryRun' });
-    }
-    return this.#options.commits.submit(unit, this.#heldTenure());
-  }
-
-  #heldTenure(): Tenure {
-    const tenure = this.#options.tenure();
-    if (tenure === undefined) throw new AbortedError('this replica does not lead');
-    tenure.assertHeld();
-    return tenure;
+    if (this.#options.dryRun) throw dryRun(summarize(unit));
+    return this.#options.commits.submit(unit, heldTenure(this.#options.tenure));
   }
 
   #assertMayWrite(unit: WriteUnit, { key, realm }: WriteOperation): void {

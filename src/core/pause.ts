@@ -1,5 +1,13 @@
 import type { Clock } from './clock.ts';
 
+/** Resolves when `signal` aborts; at once when it has. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /** Waits, or returns early when `signal` aborts. Never rejects. */
 export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {

@@ -1,3 +1,4 @@
+import { untilAborted } from '../core/pause.ts';
 import type { Config } from '../config/config.ts';
 import { AbortedError, RetryableError } from '../core/errors.ts';
 import { type KubeObject, type ResourceType, Store, type StoreHandlers } from '../kube/index.ts';
@@ -52,7 +53,7 @@ export class LazyWatch {
     const watches = this.#watches as Watches;
     if (isListed(watches, namespace)) return;
     const reflector = watches.get('') ?? watches.get(namespace);
-    await Promise.race([reflector?.settled, abortOf(signal)]);
+    await Promise.race([reflector?.settled, untilAborted(signal)]);
     if (signal.aborted) throw new AbortedError('aborted', signal.reason);
     if (isListed(watches, namespace)) return;
     const refused = reflector?.state.unavailable;
@@ -70,11 +71,4 @@ export class LazyWatch {
     const message = `${this.type.plural} cannot be listed: ${why}`;
     return new RetryableError(message, { code: 'CLUSTER_NOT_LISTED', reason });
   }
-}
-
-function abortOf(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -1,3 +1,4 @@
+import { untilAborted } from '../core/pause.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ResourceRef } from '../core/resource.ts';
 import type { Priority } from '../runtime/queue.ts';
@@ -92,9 +93,7 @@ export class Workforce {
 
   /** Waits for the end, and until the last turn has ended then. False: one does not. */
   async rest(ended: AbortSignal, clock: Clock): Promise<boolean> {
-    if (!ended.aborted) {
-      await new Promise<void>(resolve => ended.addEventListener('abort', () => resolve(), { once: true }));
-    }
+    await untilAborted(ended);
     const enough = new AbortController();
     const cancel = clock.after(REST_MS, () => enough.abort());
     const left = await Promise.all(this.kinds.map(({ controller }) => controller.drain(enough.signal)));

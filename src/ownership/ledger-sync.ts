@@ -83,6 +83,24 @@ export class LedgerSync {
     await this.#loading.done;
   }
 
+  /**
+   * The record of a resource of this install, from memory wherever that is known to be what Consul holds.
+   *
+   * @param how.fresh read it whatever is remembered.
+   * @param how.deleting letting go on the word of memory alone would be ignorance: the last write of a predecessor may
+   *   have landed after the records were read, so a missing one is looked up, unless `removedJustNow`: our own
+   *   transaction has just said that there is none any more.
+   */
+  async currentRecord(
+    ref: ResourceRef,
+    how: { readonly fresh: boolean; readonly deleting: boolean; readonly removedJustNow: boolean },
+  ): Promise<OwnerRecord | undefined> {
+    const { ledger } = this.#options;
+    const missing = how.deleting && ledger.record(ref) === undefined && !how.removedJustNow;
+    const unsure = how.fresh || missing || !ledger.trusts(ref);
+    return unsure ? this.refreshRecord(ref) : ledger.record(ref);
+  }
+
   /** Reads one record of this install again, as it stands now. */
   async refreshRecord(ref: ResourceRef): Promise<OwnerRecord | undefined> {
     const { consul, installId, signal, ledger } = this.#options;

@@ -1,14 +1,10 @@
+import type { Owner } from './owner.ts';
 import { CLAIMS_KEY } from '../commit/operations.ts';
 import { type ModifyIndex, NOT_THERE } from '../consul/types.ts';
 import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '../core/resource.ts';
 import { ForeignClaims, type ForeignOwner, overlaps } from './foreign-claims.ts';
 import { Holdings } from './holdings.ts';
 import { isWritten, listedNames, type OwnerRecord, UNWRITTEN } from './record.ts';
-
-/** Who owns a name: a resource of this install, or one of another install on the same Consul. */
-export type Owner =
-  | { readonly kind: 'resource'; readonly ref: ResourceRef }
-  | { readonly kind: 'install'; readonly install: string; readonly ref: ResourceRef };
 
 /**
  * What is known about other installs' claims. An adoption is only sound if the claims key still has `index` when

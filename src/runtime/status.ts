@@ -3,6 +3,7 @@ import { type CommonSpec, type CommonStatus, policiesOf } from '../api/v1alpha1/
 import { STALLING_REASONS } from '../api/v1alpha1/reasons.ts';
 import { type Condition, settleConditions, timestamp, type WantedCondition } from '../core/conditions.ts';
 import { AbortedError, ConflictError, messageOf } from '../core/errors.ts';
+import { named } from '../core/named.ts';
 import type { Ending } from './ending.ts';
 
 export interface StatusContext {
@@ -21,7 +22,6 @@ export interface StatusContext {
 
 /** An outage shorter than this, such as a leader election, does not reach any status. */
 export const OUTAGE_GRACE_MS = 10_000;
-const NAMED_IN_MESSAGE = 10;
 
 /**
  * The status a turn's ending asks for: pure, and whole, so that a lost status is written again as it was. What
@@ -156,9 +156,7 @@ function driftedFor(ending: Ending, { previous, spec }: StatusContext): WantedCo
     return before === undefined ? NOT_DRIFTED : pick(before);
   }
   if (spec?.driftPolicy !== 'Report' || ending.drifted.length === 0) return NOT_DRIFTED;
-  const named = ending.drifted.slice(0, NAMED_IN_MESSAGE).join(', ');
-  const rest = ending.drifted.length - NAMED_IN_MESSAGE;
-  const message = `changed in Consul from outside: ${named}${rest > 0 ? ` and ${rest} more` : ''}`;
+  const message = `changed in Consul from outside: ${named(ending.drifted)}`;
   return { type, status: 'True', reason: 'DriftDetected', message };
 }
 

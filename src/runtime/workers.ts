@@ -1,3 +1,4 @@
+import { untilAborted } from '../core/pause.ts';
 import type { Clock } from '../core/clock.ts';
 import { AbortedError, RetryableError } from '../core/errors.ts';
 import type { ResourceKey } from '../core/resource.ts';
@@ -97,7 +98,7 @@ class WorkerPool implements Workers {
 
   async drain(signal: AbortSignal): Promise<number> {
     this.stop();
-    await Promise.race([this.#drained(), aborted(signal)]);
+    await Promise.race([this.#drained(), untilAborted(signal)]);
     return this.#turns.size;
   }
 
@@ -181,11 +182,4 @@ function deadlinePassed(deadlineMs: number): RetryableError {
     code: 'TURN_DEADLINE',
     reason: 'Progressing',
   });
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
 }

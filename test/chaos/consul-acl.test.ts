@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { ConsulKvs, conditionsOf } from '../support/consulkv.ts';
-import { eventually } from '../support/eventually.ts';
+import { ConsulPolicy, type Token } from '../support/consul-policy.ts';
 import { kvSubject } from '../support/invariants/kv-subject.ts';
 import { becomesStanding, type Subject, SUBJECTS } from '../support/invariants/subject.ts';
 import type { Resources } from '../support/resources.ts';
@@ -13,11 +13,6 @@ import { isConsulWrite } from '../support/traffic.ts';
 import { World } from '../support/world.ts';
 
 /** Rows 26 and 27: what a token may not do, and tokens that change while the operator runs. */
-
-interface Token {
-  readonly accessor: string;
-  readonly secret: string;
-}
 
 const DENIED = { ready: 'False', reason: 'ConsulDenied', reconciling: true } as const;
 
@@ -62,7 +57,7 @@ describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
   afterEach(() => subject.clear());
 
   test('a token without rights on one folder: that one resource is denied by name of the right, the others converge', async () => {
-    await startWith(await token([...enough, subject.rightOf('forbidden', 'read')]));
+    await startWith(await new ConsulPolicy(world).token([...enough, subject.rightOf('forbidden', 'read')]));
 
     const allowed = Array.from({ length: 5 }, (_, at) => `allowed-${at}`);
     await resources.declare('denied', subject.spec('forbidden/one', 'declared'));
@@ -72,19 +67,19 @@ describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
     const denied = await resources.stands('denied', DENIED);
     expect(conditionsOf(denied)['Ready']?.message).toMatch(subject.missingRight);
 
-    await setRights(enough);
+    await new ConsulPolicy(world).setRights(enough);
     await resources.ready('denied');
   });
 
   test('what the token may no longer read hides no edit of its neighbours, and is not taken for gone', async () => {
-    await startWith(await token(enough));
+    await startWith(await new ConsulPolicy(world).token(enough));
     const places = { hidden: 'forbidden/hidden', one: 'shared/one', two: 'other/two' };
     for (const [name, place] of Object.entries(places)) {
       await resources.declareReady(name, subject.spec(place, 'declared'));
     }
     const hidden = await subject.at(places.hidden);
 
-    await setRights([...enough, subject.rightOf('forbidden', 'deny')]);
+    await new ConsulPolicy(world).setRights([...enough, subject.rightOf('forbidden', 'deny')]);
     for (const place of [places.one, places.two]) {
       await subject.putByHand(place, 'edited');
       const all = Object.values(places).map(each => [each, 'declared']);
@@ -95,7 +90,11 @@ describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
 
   test('a token that hides the records of others may create, but not adopt', async () => {
     await world.consul.kvPut(`proconsul/another-install/owners/${kind}/shop/x`, '{}');
-    await startWith(await token(enough.filter(rule => !rule.startsWith('key_prefix "proconsul/" '))));
+    await startWith(
+      await new ConsulPolicy(world).token(
+        enough.filter(rule => !rule.startsWith('key_prefix "proconsul/" ')),
+      ),
+    );
     await resources.declareReady('first', subject.spec('shared/there', 'declared'));
     await resources.changeReady('first', { deletionPolicy: 'Retain' });
     await resources.remove('first');
@@ -106,19 +105,19 @@ describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
     expect(conditionsOf(refused)['Ready']?.message).toContain('key_prefix "proconsul/"');
     expect(Object.keys(await world.records())).toEqual([`${kind}/${world.namespace}/new`]);
 
-    await setRights(enough);
+    await new ConsulPolicy(world).setRights(enough);
     await resources.ready('there');
     await world.consul.kvDelete('proconsul/another-install/', { recurse: true });
   });
 
   test('a token that hides own records stops the operator from acting on what it cannot see', async () => {
-    await startWith(await token(enough));
+    await startWith(await new ConsulPolicy(world).token(enough));
     for (const name of ['kept', 'other']) {
       await resources.declareReady(name, subject.spec(`shared/${name}`, 'declared'));
     }
     await world.stopOperators();
     const record = `proconsul/${world.installId}/owners/${kind}/${world.namespace}/kept`;
-    await setRights([...enough, `key "${record}" { policy = "deny" }`]);
+    await new ConsulPolicy(world).setRights([...enough, `key "${record}" { policy = "deny" }`]);
     const before = { stands: await subject.exact(), requests: world.toConsul.requests.length };
 
     const operator = await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
@@ -133,14 +132,14 @@ describe.each(SUBJECTS)('$kind', ({ kind, of }) => {
     expect(world.toConsul.requests.slice(before.requests).filter(isConsulWrite)).toEqual([]);
     expect(await subject.exact()).toEqual(before.stands);
 
-    await setRights(enough);
+    await new ConsulPolicy(world).setRights(enough);
     await resources.ready('kept');
     await becomesStanding(subject, { 'shared/kept': 'changed', 'shared/other': 'declared' });
   });
 });
 
 test('a token is revoked and another put into its file: the operator goes on without a restart', async () => {
-  const first = await token(rights());
+  const first = await new ConsulPolicy(world).token(rights());
   const operator = await startWith(first);
   await kvs.declareReady('kept', { key: world.key('kept'), value: 'declared' });
 
@@ -148,7 +147,7 @@ test('a token is revoked and another put into its file: the operator goes on wit
   await kvs.declare('new', { key: world.key('new'), value: 'declared' });
   await kvs.stands('new', DENIED);
 
-  const second = await tokenOfPolicy();
+  const second = await new ConsulPolicy(world).anotherToken();
   await writeFile(tokenFile(), second.secret);
   await kvs.ready('new');
   await world.consul.kvPut(world.key('kept'), 'edited');
@@ -158,13 +157,13 @@ test('a token is revoked and another put into its file: the operator goes on wit
 
 test('a token that may make no session: nobody leads, and every resource says why', async () => {
   const withoutSessions = rights().filter(rule => !rule.startsWith('session_prefix'));
-  await writeFile(tokenFile(), (await token(withoutSessions)).secret);
+  await writeFile(tokenFile(), (await new ConsulPolicy(world).token(withoutSessions)).secret);
   await world.spawnOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
   await kvs.declare('waiting', { key: world.key('waiting'), value: 'declared' });
   const denied = await kvs.stands('waiting', DENIED);
   expect(conditionsOf(denied)['Ready']?.message).toMatch(/session:write/);
 
-  await setRights(rights());
+  await new ConsulPolicy(world).setRights(rights());
   await kvs.ready('waiting');
 });
 
@@ -193,28 +192,4 @@ function tokenFile(): string {
 async function startWith({ secret }: Token) {
   await writeFile(tokenFile(), secret);
   return world.startOperator({ CONSUL_HTTP_TOKEN_FILE: tokenFile() });
-}
-
-async function token(rules: readonly string[]): Promise<Token> {
-  await world.consul.put('/v1/acl/policy', { Name: world.namespace, Rules: rules.join('\n') });
-  return tokenOfPolicy();
-}
-
-async function tokenOfPolicy(): Promise<Token> {
-  const made = await world.consul.put('/v1/acl/token', { Policies: [{ Name: world.namespace }] });
-  const { AccessorID: accessor, SecretID: secret } = made as { AccessorID: string; SecretID: string };
-  return { accessor, secret };
-}
-
-/** Changes what every token of this test may do; resolves when Consul acts on it. */
-async function setRights(rules: readonly string[]): Promise<void> {
-  const { ID } = (await world.consul.get(`/v1/acl/policy/name/${world.namespace}`)) as { ID: string };
-  await world.consul.put(`/v1/acl/policy/${ID}`, { ID, Name: world.namespace, Rules: rules.join('\n') });
-  await eventually(
-    async () => {
-      const policy = await world.consul.get(`/v1/acl/policy/${ID}`);
-      expect((policy as { Rules: string }).Rules).toBe(rules.join('\n'));
-    },
-    { what: 'the policy is in force' },
-  );
 }

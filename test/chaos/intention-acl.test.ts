@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
+import { ConsulPolicy } from '../support/consul-policy.ts';
 import { ConsulIntentions } from '../support/consulintention.ts';
 import { conditionsOf } from '../support/resources.ts';
 import { World } from '../support/world.ts';
@@ -36,10 +37,8 @@ function rights(): string[] {
 }
 
 async function startWith(rules: readonly string[]): Promise<void> {
-  const Name = `${world.namespace}-operator`;
-  await world.consul.put('/v1/acl/policy', { Name, Rules: rules.join('\n') });
-  const made = await world.consul.put('/v1/acl/token', { Policies: [{ Name }] });
-  await world.startOperator({ CONSUL_HTTP_TOKEN: (made as { SecretID: string }).SecretID });
+  const { secret } = await new ConsulPolicy(world).token(rules);
+  await world.startOperator({ CONSUL_HTTP_TOKEN: secret });
 }
 
 const spec = (service: string, more: object = {}) => ({

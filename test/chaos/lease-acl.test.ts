@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { Consul } from '../../tools/sandbox/consul.ts';
 import { startConsulSandbox } from '../../tools/sandbox/sandbox.ts';
 import { conditionsOf, turnsOf } from '../support/consulkv.ts';
+import { ConsulPolicy } from '../support/consul-policy.ts';
 import { eventually } from '../support/eventually.ts';
 import { Leases } from '../support/leases.ts';
 import type { Operator } from '../support/operator.ts';
@@ -38,17 +39,9 @@ function rights(): string[] {
   ];
 }
 
-const rulesOf = (rules: readonly string[]) => ({ Name: world.namespace, Rules: rules.join('\n') });
-
 async function startWith(rules: readonly string[]): Promise<Operator> {
-  await world.consul.put('/v1/acl/policy', rulesOf(rules));
-  const made = await world.consul.put('/v1/acl/token', { Policies: [{ Name: world.namespace }] });
-  return world.startOperator({ CONSUL_HTTP_TOKEN: (made as { SecretID: string }).SecretID });
-}
-
-async function setRights(rules: readonly string[]): Promise<void> {
-  const { ID } = (await world.consul.get(`/v1/acl/policy/name/${world.namespace}`)) as { ID: string };
-  await world.consul.put(`/v1/acl/policy/${ID}`, { ID, ...rulesOf(rules) });
+  const { secret } = await new ConsulPolicy(world).token(rules);
+  return world.startOperator({ CONSUL_HTTP_TOKEN: secret });
 }
 
 /** By an application, on the node of the agent. */
@@ -78,7 +71,7 @@ test('a key that may be read and not written: each try makes one session at most
   // One for each turn that has ended, one for that which has not, and the first had to make the node for it.
   expect(created()).toBeLessThanOrEqual((await turnsOf(operator)) + 2);
 
-  await setRights(rights());
+  await new ConsulPolicy(world).setRights(rights());
   await leases.ledBy('readable', 'readable-a');
 });
 
@@ -112,7 +105,7 @@ test('a lock of an application, whose session may not be seen: its value is enou
   await leases.ledBy('valued', 'valued-a');
   const denied = await leases.stands('named', { ready: 'False', reason: 'ConsulDenied', reconciling: true });
   expect(conditionsOf(denied)['Ready']?.message).toContain('session_prefix "" { policy = "read" }');
-  await setRights([...rights(), 'session_prefix "" { policy = "read" }']);
+  await new ConsulPolicy(world).setRights([...rights(), 'session_prefix "" { policy = "read" }']);
   await eventually(async () => expect(await leases.labelled('named')).toEqual(['named-a']), {
     what: 'the holder is shown once it may be seen',
     timeoutMs: 30_000,

@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { installCrds } from '../support/crds.ts';
-import { KubeApi, KubeApiError, type KubeObject } from '../support/kube-api.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Admission, messageOf, type Spec } from '../support/admission.ts';
 import {
   from,
   INTENTION_CASES,
@@ -11,64 +10,17 @@ import {
   REGEX_CASES,
 } from '../unit/api/consulintention-cases.ts';
 
-type Spec = Readonly<Record<string, unknown>>;
-
-const { apiServerUrl, caFile, adminToken } = inject('sandbox');
-const kube = new KubeApi({ apiServerUrl, caFile, token: adminToken });
-let namespace: string;
+let api: Admission;
 
 beforeAll(async () => {
-  await installCrds(kube);
-  namespace = await kube.createNamespace('crd-intention');
+  api = await Admission.of('ConsulIntention');
 });
 
-afterAll(async () => {
-  await kube.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-});
-
-function anIntention(name: string, spec: Spec): KubeObject {
-  return {
-    apiVersion: 'proconsul.dev/v1alpha1',
-    kind: 'ConsulIntention',
-    metadata: { name, namespace },
-    spec,
-  };
-}
-
-/** What the server would say to this spec: undefined when it takes it. */
-async function refusal(spec: Spec, fieldValidation = 'Strict'): Promise<string | undefined> {
-  const query = `?dryRun=All&fieldValidation=${fieldValidation}`;
-  return messageOf(() => kube.create(anIntention('asked', spec), query));
-}
-
-async function messageOf(request: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    await request();
-    return undefined;
-  } catch (error) {
-    if (error instanceof KubeApiError && error.status < 500) return error.message;
-    throw error;
-  }
-}
-
-/** For the time of the test alone, so that no operator in this sandbox minds it. */
-async function withStored<T>(object: KubeObject, use: (stored: KubeObject) => Promise<T>): Promise<T> {
-  const stored = await kube.create(object);
-  try {
-    return await use(stored);
-  } finally {
-    await kube.delete(object);
-  }
-}
-
-async function patchDry(stored: KubeObject, spec: Spec): Promise<KubeObject> {
-  const contentType = 'application/merge-patch+json';
-  return kube.call('PATCH', `${await kube.pathOf(stored)}?dryRun=All`, { body: { spec }, contentType });
-}
+afterAll(async () => api.close());
 
 describe('the API server', () => {
   test('shows an intention nobody has looked at as InProgress, and fills in nothing else', async () => {
-    await withStored(anIntention('untouched', intention()), async stored => {
+    await api.withStored(api.object('untouched', intention()), async stored => {
       expect(stored['status']).toEqual({ observedGeneration: -1 });
       expect(stored['spec']).toEqual(intention());
     });
@@ -90,51 +42,51 @@ describe('the API server', () => {
         drift: 'Watched',
       },
     };
-    await withStored(anIntention('told', intention()), async stored => {
-      await kube.patch(stored, { status }, 'status');
-      expect((await kube.get(stored))?.['status']).toEqual(status);
+    await api.withStored(api.object('told', intention()), async stored => {
+      await api.kube.patch(stored, { status }, 'status');
+      expect((await api.kube.get(stored))?.['status']).toEqual(status);
     });
   });
 
   test.each(LARGEST_INTENTIONS)('takes $says, and a change of it', async ({ spec }) => {
-    await withStored(anIntention('large', spec), async stored => {
-      expect(await messageOf(() => patchDry(stored, { suspend: false }))).toBeUndefined();
+    await api.withStored(api.object('large', spec), async stored => {
+      expect(await messageOf(() => api.patchDry(stored, { suspend: false }))).toBeUndefined();
     });
   });
 
   test('can check as many headers as a spec can have', async () => {
-    expect(await refusal(MOST_HEADERS)).toBeUndefined();
+    expect(await api.refusal(MOST_HEADERS)).toBeUndefined();
   });
 });
 
 describe('at admission', () => {
   test.each(INTENTION_CASES)('$says', async ({ kept, broken, field, message }) => {
-    expect(await refusal(kept)).toBeUndefined();
+    expect(await api.refusal(kept)).toBeUndefined();
     // One message and no list of them: the spec breaks no other rule.
-    expect(await refusal(broken)).toMatch(/ is invalid: [^[]/);
-    expect(await refusal(broken)).toContain(` is invalid: ${field}: Invalid value: ${message}`);
+    expect(await api.refusal(broken)).toMatch(/ is invalid: [^[]/);
+    expect(await api.refusal(broken)).toContain(` is invalid: ${field}: Invalid value: ${message}`);
   });
 
   test.each(REGEX_CASES)('$says', async ({ kept, broken, field, message, reason }) => {
-    expect(await refusal(kept)).toBeUndefined();
-    const told = await refusal(broken);
+    expect(await api.refusal(kept)).toBeUndefined();
+    const told = await api.refusal(broken);
     expect(told).toContain(` is invalid: ${field}: Invalid value: "object": error parsing regexp: ${reason}`);
     expect(told).toContain(`evaluating rule: ${message}`);
   });
 
   test.each(INTENTION_SCHEMA_CASES)('refuses $says', async ({ broken, field }) => {
-    expect(await refusal(broken)).toContain(field);
+    expect(await api.refusal(broken)).toContain(field);
   });
 
   test('names an unknown field, where the client asks for it', async () => {
     const misspelt = from({ name: 'web', action: 'allow', peers: 'dc2' });
-    expect(await refusal(misspelt)).toContain('unknown field "spec.sources[0].peers"');
-    expect(await refusal(misspelt, 'Ignore')).toBeUndefined();
+    expect(await api.refusal(misspelt)).toContain('unknown field "spec.sources[0].peers"');
+    expect(await api.refusal(misspelt, 'Ignore')).toBeUndefined();
   });
 
   test('refuses what only Consul Enterprise has, also where unknown fields are ignored', async () => {
     const foreign = from({ name: 'web', action: 'allow', namespace: 'prod' });
-    expect(await refusal(foreign, 'Ignore')).toContain('namespace needs Consul Enterprise');
+    expect(await api.refusal(foreign, 'Ignore')).toContain('namespace needs Consul Enterprise');
   });
 });
 
@@ -163,8 +115,8 @@ describe('identity', () => {
   ];
 
   test.each(moves)('refuses $says', async ({ from: before, to, name }) => {
-    const message = await withStored(anIntention('moving', intention(before)), stored =>
-      messageOf(() => patchDry(stored, to)),
+    const message = await api.withStored(api.object('moving', intention(before)), stored =>
+      messageOf(() => api.patchDry(stored, to)),
     );
     expect(message).toContain(
       `spec.${name}: Invalid value: ${name} cannot be changed, set or unset: make a new resource instead`,
@@ -180,8 +132,8 @@ describe('identity', () => {
       driftPolicy: 'Report',
       suspend: true,
     };
-    const message = await withStored(anIntention('staying', intention()), stored =>
-      messageOf(() => patchDry(stored, to)),
+    const message = await api.withStored(api.object('staying', intention()), stored =>
+      messageOf(() => api.patchDry(stored, to)),
     );
     expect(message).toBeUndefined();
   });

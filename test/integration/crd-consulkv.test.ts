@@ -1,65 +1,28 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Admission, messageOf, type Spec } from '../support/admission.ts';
 import { parseConsulKV } from '../../src/api/v1alpha1/consulkv.ts';
-import { KubeApi, KubeApiError, type KubeObject } from '../support/kube-api.ts';
 import { SCHEMA_CASES, SPEC_CASES } from '../unit/api/consulkv-cases.ts';
 import { BAD_KEYS, GOOD_KEYS, UNPRINTED_KEYS } from '../unit/api/consulkv-keys.ts';
-import { installCrds, isTrue } from '../support/crds.ts';
+import { isTrue } from '../support/crds.ts';
 
-type Spec = Readonly<Record<string, unknown>>;
-
-const { apiServerUrl, caFile, adminToken } = inject('sandbox');
-const kube = new KubeApi({ apiServerUrl, caFile, token: adminToken });
-let crds: readonly KubeObject[];
-let namespace: string;
+let api: Admission;
 
 beforeAll(async () => {
-  crds = await installCrds(kube);
-  namespace = await kube.createNamespace('crd');
+  api = await Admission.of('ConsulKV');
 });
 
-afterAll(async () => {
-  await kube.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-});
-
-function consulKV(name: string, spec: Spec): KubeObject {
-  return { apiVersion: 'proconsul.dev/v1alpha1', kind: 'ConsulKV', metadata: { name, namespace }, spec };
-}
-
-/** What the server would say to this spec: undefined when it takes it. */
-async function refusal(spec: Spec): Promise<string | undefined> {
-  return messageOf(() => kube.create(consulKV('asked', spec), '?dryRun=All&fieldValidation=Strict'));
-}
-
-async function messageOf(request: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    await request();
-    return undefined;
-  } catch (error) {
-    if (error instanceof KubeApiError && error.status < 500) return error.message;
-    throw error;
-  }
-}
-
-/** For the time of the test alone, so that no operator in this sandbox minds it. */
-async function withStored<T>(object: KubeObject, use: (stored: KubeObject) => Promise<T>): Promise<T> {
-  const stored = await kube.create(object);
-  try {
-    return await use(stored);
-  } finally {
-    await kube.delete(object);
-  }
-}
+afterAll(async () => api.close());
 
 describe('the API server', () => {
   test('accepts every CRD as structural, with the names it asks for', () => {
-    expect(crds.length).toBeGreaterThan(0);
-    expect(crds.filter(crd => isTrue(crd, 'NonStructuralSchema'))).toEqual([]);
-    expect(crds.filter(crd => !isTrue(crd, 'NamesAccepted'))).toEqual([]);
+    expect(api.crds.length).toBeGreaterThan(0);
+    expect(api.crds.filter(crd => isTrue(crd, 'NonStructuralSchema'))).toEqual([]);
+    expect(api.crds.filter(crd => !isTrue(crd, 'NamesAccepted'))).toEqual([]);
   });
 
   test('shows a resource nobody has looked at as InProgress, and fills in nothing else', async () => {
     const spec = { key: 'config/orders', value: 'x' };
-    await withStored(consulKV('untouched', spec), async stored => {
+    await api.withStored(api.object('untouched', spec), async stored => {
       expect(stored['status']).toEqual({ observedGeneration: -1 });
       expect(stored['spec']).toEqual(spec);
     });
@@ -67,7 +30,7 @@ describe('the API server', () => {
 
   test('keeps a name that means something to JavaScript', async () => {
     const spec: Spec = JSON.parse('{"prefix":"a/","data":{"__proto__":"x","constructor":"y"}}');
-    await withStored(consulKV('proto', spec), async stored => {
+    await api.withStored(api.object('proto', spec), async stored => {
       const parsed = parseConsulKV(stored);
       expect(parsed.ok && [...(parsed.value.spec.data ?? [])]).toEqual([
         ['__proto__', 'x'],
@@ -77,23 +40,23 @@ describe('the API server', () => {
   });
 
   test('does not know a field that is not there', async () => {
-    expect(await refusal({ key: 'a', value: 'x', valeu: 'x' })).toContain('unknown field "spec.valeu"');
+    expect(await api.refusal({ key: 'a', value: 'x', valeu: 'x' })).toContain('unknown field "spec.valeu"');
   });
 });
 
 describe('at admission', () => {
   test.each(SPEC_CASES)('$says', async ({ kept, broken, field, message }) => {
-    expect(await refusal(kept)).toBeUndefined();
-    expect(await refusal(broken)).toMatch(/ is invalid: [^[]/);
-    expect(await refusal(broken)).toContain(` is invalid: ${field}: Invalid value: ${message}`);
+    expect(await api.refusal(kept)).toBeUndefined();
+    expect(await api.refusal(broken)).toMatch(/ is invalid: [^[]/);
+    expect(await api.refusal(broken)).toContain(` is invalid: ${field}: Invalid value: ${message}`);
   });
 
   test.each(SCHEMA_CASES)('refuses $says', async ({ broken, field }) => {
-    expect(await refusal(broken)).toContain(field);
+    expect(await api.refusal(broken)).toContain(field);
   });
 
   test('refuses a spec with both key and prefix', async () => {
-    expect(await refusal({ key: 'a', value: 'x', prefix: 'b/', data: { c: 'd' } })).toContain(
+    expect(await api.refusal({ key: 'a', value: 'x', prefix: 'b/', data: { c: 'd' } })).toContain(
       'exactly one of key and prefix must be set',
     );
   });
@@ -101,8 +64,8 @@ describe('at admission', () => {
   test('judges keys as the operator does: as a key, as a name, as a prefix and as a sub-path', async () => {
     const differing: unknown[] = [];
     for (const spec of [...GOOD_KEYS, ...BAD_KEYS, ...UNPRINTED_KEYS].flatMap(placesOf)) {
-      const accepted = (await refusal(spec)) === undefined;
-      const stored = { ...consulKV('asked', spec) };
+      const accepted = (await api.refusal(spec)) === undefined;
+      const stored = { ...api.object('asked', spec) };
       const metadata = { ...stored.metadata, uid: 'u', resourceVersion: '1', generation: 1 };
       if (accepted !== parseConsulKV({ ...stored, metadata }).ok) differing.push({ spec, accepted });
     }
@@ -152,8 +115,8 @@ describe('identity', () => {
   ];
 
   test.each(moves)('refuses $says', async ({ from, to, names }) => {
-    const message = await withStored(consulKV('moving', from), stored =>
-      messageOf(() => patchDry(stored, to)),
+    const message = await api.withStored(api.object('moving', from), stored =>
+      messageOf(() => api.patchDry(stored, to)),
     );
     for (const name of names) {
       expect(message).toContain(
@@ -164,16 +127,11 @@ describe('identity', () => {
 
   test('lets everything else change', async () => {
     const to = { value: 'y', flags: 1, deletionPolicy: 'Retain', driftPolicy: 'Report', suspend: true };
-    const message = await withStored(consulKV('staying', inDatacenter), stored =>
-      messageOf(() => patchDry(stored, to)),
+    const message = await api.withStored(api.object('staying', inDatacenter), stored =>
+      messageOf(() => api.patchDry(stored, to)),
     );
     expect(message).toBeUndefined();
   });
-
-  async function patchDry(stored: KubeObject, spec: Spec): Promise<KubeObject> {
-    const contentType = 'application/merge-patch+json';
-    return kube.call('PATCH', `${await kube.pathOf(stored)}?dryRun=All`, { body: { spec }, contentType });
-  }
 });
 
 describe('at the limits', () => {
@@ -203,9 +161,9 @@ describe('at the limits', () => {
   ];
 
   test.each(storable)('takes $says, and a change of it', async ({ spec }) => {
-    await withStored(consulKV('large', spec), async stored => {
+    await api.withStored(api.object('large', spec), async stored => {
       const contentType = 'application/merge-patch+json';
-      const changed = await kube.call('PATCH', await kube.pathOf(stored), {
+      const changed = await api.kube.call('PATCH', await api.kube.pathOf(stored), {
         body: { spec: { flags: 1 } },
         contentType,
       });
@@ -215,9 +173,12 @@ describe('at the limits', () => {
 
   test('can check as many values as a request holds', async () => {
     const long = values(33, 'v'.repeat(87_501));
-    expect(await refusal({ prefix: 'a/', data: long })).toBeUndefined();
+    expect(await api.refusal({ prefix: 'a/', data: long })).toBeUndefined();
     expect(
-      await refusal({ prefix: 'a/', data: { ...values(28, 'v'.repeat(87_501)), z: '😀'.repeat(87_501) } }),
+      await api.refusal({
+        prefix: 'a/',
+        data: { ...values(28, 'v'.repeat(87_501)), z: '😀'.repeat(87_501) },
+      }),
     ).toContain('values in data must be at most 350000 bytes');
   });
 
@@ -263,6 +224,8 @@ describe('at the limits', () => {
   ];
 
   test.each(over)('refuses $says', async ({ field, spec }) => {
-    expect(await refusal(spec)).toMatch(new RegExp(`${field.replaceAll(/[[\]]/g, '\\$&')}: Too (long|many)`));
+    expect(await api.refusal(spec)).toMatch(
+      new RegExp(`${field.replaceAll(/[[\]]/g, '\\$&')}: Too (long|many)`),
+    );
   });
 });

@@ -69,7 +69,7 @@ export const PURE_FILES: readonly string[] = [
   'reconcilers/intention/{canonical,decide,entry,writes}.ts',
   'reconcilers/lease/{candidates,endpoints,labels,pods,routing,selector,sessions,slots,steps}.ts',
   'election/{deadline,model,predecessor,renewal,seen-lock,state,timing}.ts',
-  'ownership/record.ts',
+  'ownership/{owner,record}.ts',
   'consul/types.ts',
 ];
 export const PURE_LAYERS: readonly string[] = ['core', 'api'];

@@ -5,9 +5,9 @@ import {
   parseConsulIntention,
 } from '../../api/v1alpha1/consulintention.ts';
 import type { IntentionEntries } from '../../commit/intention-entries.ts';
+import { dryRun } from '../../commit/held-tenure.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import type { Clock } from '../../core/clock.ts';
-import { TerminalError } from '../../core/errors.ts';
 import { Lanes } from '../../core/lanes.ts';
 import { type ResourceKey, type ResourceRef, resourceKey } from '../../core/resource.ts';
 import type { DependencyWatch } from '../../mirror/dependency-watch.ts';
@@ -161,8 +161,4 @@ export class ConsulIntentionKind
     const policies = { onDelete: onDelete ?? 'Delete', adoptionPolicy, driftPolicy };
     return { ...this.#writer(), ref, uid, generation, ...policies };
   }
-}
-
-function dryRun(what: string): TerminalError {
-  return new TerminalError(`dry run: would ${what}`, { code: 'DRY_RUN', reason: 'DryRun' });
 }

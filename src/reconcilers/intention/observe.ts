@@ -58,7 +58,10 @@ export class IntentionObserver {
   async observe(subject: IntentionSubject, options: LookOptions): Promise<IntentionObservation> {
     const { claimReader, intentionMirror, refusals } = this.#options;
     const { ref, resource, deleting } = subject;
-    const record = await this.#record(subject, options);
+    const record = await this.#options.ledgerSync.currentRecord(ref, {
+      ...options,
+      deleting: subject.deleting,
+    });
     const wish = resource === undefined || deleting ? undefined : claimReader.wish(resource.spec);
     const destinations = destinationsOf(resource?.spec, record);
     intentionMirror.track(ref, destinations[0]);
@@ -71,18 +74,6 @@ export class IntentionObserver {
     const seen = new Map([...entries].map(([name, entry]) => [name, this.#seen(name, entry)] as const));
     await this.#refreshClaims(wish, record, seen);
     return { wish, facts: this.#facts(subject, record, seen), entries, signal: options.signal };
-  }
-
-  /** The owner record, from memory wherever that is known to be what Consul holds. */
-  #record(
-    { ref, deleting }: IntentionSubject,
-    { fresh, removedJustNow }: LookOptions,
-  ): Promise<OwnerRecord | undefined> | OwnerRecord | undefined {
-    const { ledger, ledgerSync } = this.#options;
-    // The last write of a predecessor may have landed after the records were read.
-    const missing = deleting && ledger.record(ref) === undefined && !removedJustNow;
-    const unsure = fresh || missing || !ledger.trusts(ref);
-    return unsure ? ledgerSync.refreshRecord(ref) : ledger.record(ref);
   }
 
   /** With the mark of our own install only as far as it can be true. */

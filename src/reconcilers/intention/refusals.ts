@@ -1,14 +1,13 @@
+import { describeOwner } from '../../ownership/owner.ts';
 import { MAX_ENTRY_BYTES } from '../../consul/types.ts';
 import { describeClaim } from '../../core/intention-claims.ts';
-import { describeResource } from '../../core/resource.ts';
+import { named } from '../../core/named.ts';
 import type { KindPlan } from '../../runtime/kind.ts';
 import { type Decision, isOwned, standing, statesIn } from './decide.ts';
 import type { Declarer, EntryWrite, IntentionFacts, IntentionWish } from './types.ts';
 
 /** Why nothing at all may be written, each as a result that the user can act on; undefined: no reason. */
 export type Refusal = Extract<KindPlan<never>, { kind: 'refuse' }>;
-
-const NAMED_IN_MESSAGE = 10;
 
 /** First claim keeps: whatever anyone's record lists is theirs. */
 export function refuseRivals(
@@ -18,8 +17,7 @@ export function refuseRivals(
   for (const name of claims.keys()) {
     const owner = rival(name);
     if (owner === undefined) continue;
-    const who = owner.kind === 'resource' ? describeResource(owner.ref) : `install ${owner.install}`;
-    const message = `${describeClaim(name)} of destination ${destination} belongs to ${who}`;
+    const message = `${describeClaim(name)} of destination ${destination} belongs to ${describeOwner(owner)}`;
     return { kind: 'refuse', reason: 'Conflict', message };
   }
   return undefined;
@@ -39,7 +37,7 @@ export function refuseExisting(
   });
   if (inTheWay.length === 0) return undefined;
   const names = inTheWay.map(([name]) => describeClaim(name));
-  const message = `in Consul already for destination ${destination}, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${listed(names)}`;
+  const message = `in Consul already for destination ${destination}, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${named(names)}`;
   return { kind: 'refuse', reason: 'AlreadyExists', message };
 }
 
@@ -69,7 +67,7 @@ function refuseLegacy({ destination, body, edits }: EntryWrite, facts: Intention
   const sources = [...(facts.entry(destination)?.contents.sources ?? [])];
   const legacy = sources.filter(([name, { isLegacy }]) => isLegacy && !replaced.has(name));
   if (body === undefined || legacy.length === 0) return undefined;
-  const names = listed(legacy.map(([name]) => describeClaim(name)));
+  const names = named(legacy.map(([name]) => describeClaim(name)));
   const message = `destination ${destination} has sources with metadata of Consul's legacy intention API, with which its entry cannot be written: write them anew without metadata: ${names}`;
   return { kind: 'refuse', reason: 'UnsupportedByConsul', message };
 }
@@ -92,9 +90,4 @@ function sizeOf(body: EntryWrite['body']): number {
 /** Numbers of 64 bits are read as bigint, which JSON does not know. */
 function plain(value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
-}
-
-function listed(names: readonly string[]): string {
-  const first = names.slice(0, NAMED_IN_MESSAGE).join(', ');
-  return names.length > NAMED_IN_MESSAGE ? `${first} and ${names.length - NAMED_IN_MESSAGE} more` : first;
 }

@@ -1,11 +1,10 @@
 import type { EventReason } from '../../api/v1alpha1/common.ts';
 import type { ConsulIntentionStatus } from '../../api/v1alpha1/consulintention.ts';
 import { describeClaim } from '../../core/intention-claims.ts';
+import { named } from '../../core/named.ts';
 import type { Receipt } from '../../runtime/kind.ts';
 import { isOwned, standing, statesIn } from './decide.ts';
 import type { Cause, EntryEdit, IntentionChange, IntentionFacts } from './types.ts';
-
-const NAMED = 10;
 
 type StatusFields = Required<Pick<ConsulIntentionStatus, 'sources' | 'precedence'>>;
 
@@ -86,6 +85,5 @@ export function summarize(edits: readonly EntryEdit[]): string {
 }
 
 function list(names: readonly string[]): string {
-  const first = names.slice(0, NAMED).map(describeClaim).join(', ');
-  return names.length > NAMED ? `${first} and ${names.length - NAMED} more` : first;
+  return named(names.map(describeClaim));
 }

@@ -2,7 +2,8 @@ import type { AdoptionPolicy, DeletionPolicy, DriftPolicy } from '../../api/v1al
 import type { ConfigEntryBody } from '../../consul/config-entry.ts';
 import type { ModifyIndex } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
-import type { ClaimsView, Owner } from '../../ownership/ledger.ts';
+import type { ClaimsView } from '../../ownership/ledger.ts';
+import type { Owner } from '../../ownership/owner.ts';
 import type { Head, OwnerRecord } from '../../ownership/record.ts';
 import type { CanonicalJwt, CanonicalSource } from './canonical.ts';
 import type { EntryContents } from './entry.ts';

@@ -68,7 +68,10 @@ export class KvObserver {
     const wish = await this.#options.wishes.read(subject, options.signal);
     const { desire } = wish;
     const desired = desire?.kind === 'desired' ? desire.desired : undefined;
-    const record = await this.#record(subject, options);
+    const record = await this.#options.ledgerSync.currentRecord(ref, {
+      ...options,
+      deleting: subject.deleting,
+    });
     const listed = record === undefined ? new Map<string, string>() : listedNames(record);
     this.#track(ref, desired, listed);
     // A wish that is not known, or not possible, is not compared with anything.
@@ -78,19 +81,6 @@ export class KvObserver {
     await this.#refreshClaims(desired, listed, strangers);
     const seen = compares ? this.#snapshot(ref, listed) : new Map<string, Seen>();
     return { ...wish, facts: this.#facts(ref, record, seen, strangers) };
-  }
-
-  /** The owner record, from memory wherever that is known to be what Consul holds. */
-  #record(
-    { ref, deleting }: KvSubject,
-    { fresh, removedJustNow }: LookOptions,
-  ): Promise<OwnerRecord | undefined> | OwnerRecord | undefined {
-    const { ledger, ledgerSync } = this.#options;
-    // Letting go on the word of memory alone would be ignorance: the last write of a predecessor may have landed after
-    // the records were read, so a missing one is looked up, unless our own transaction said that it removed it.
-    const missing = deleting && ledger.record(ref) === undefined && !removedJustNow;
-    const unsure = fresh || missing || !ledger.trusts(ref);
-    return unsure ? ledgerSync.refreshRecord(ref) : ledger.record(ref);
   }
 
   #facts(

@@ -1,13 +1,11 @@
-import { describeResource } from '../../core/resource.ts';
-import type { Owner } from '../../ownership/ledger.ts';
+import { describeOwner, type Owner } from '../../ownership/owner.ts';
+import { named } from '../../core/named.ts';
 import { listedNames, UNWRITTEN } from '../../ownership/record.ts';
 import type { DesiredKv } from './desire.ts';
 import type { Declarer, KvChanges, KvPlan, ObservedKv } from './types.ts';
 
 /** Why nothing at all may be written, each as a result that the user can act on; undefined: no reason. */
 export type Refusal = Extract<KvPlan, { kind: 'refuse' }>;
-
-const NAMED_IN_MESSAGE = 10;
 
 /** First claim keeps: whatever anyone's record lists is theirs. */
 export function refuseRivals(desired: DesiredKv, observed: ObservedKv): Refusal | undefined {
@@ -25,8 +23,7 @@ export function refuseRivals(desired: DesiredKv, observed: ObservedKv): Refusal 
 }
 
 function conflict(what: string, owner: Owner): Refusal {
-  const who = owner.kind === 'resource' ? describeResource(owner.ref) : `install ${owner.install}`;
-  return { kind: 'refuse', reason: 'Conflict', message: `${what} ${who}` };
+  return { kind: 'refuse', reason: 'Conflict', message: `${what} ${describeOwner(owner)}` };
 }
 
 /** What exists without an owner is taken only as `adoptionPolicy` says. */
@@ -51,12 +48,10 @@ export function refuseExisting(
     for (const { key } of observed.strangers) inTheWay.push(key);
   }
   if (inTheWay.length === 0) return undefined;
-  const named = inTheWay.slice(0, NAMED_IN_MESSAGE).join(', ');
-  const more = inTheWay.length > NAMED_IN_MESSAGE ? ` and ${inTheWay.length - NAMED_IN_MESSAGE} more` : '';
   return {
     kind: 'refuse',
     reason: 'AlreadyExists',
-    message: `in Consul already, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${named}${more}`,
+    message: `in Consul already, without an owner, and adoptionPolicy ${adoptionPolicy} does not take them: ${named(inTheWay)}`,
   };
 }
 

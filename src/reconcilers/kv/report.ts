@@ -1,8 +1,7 @@
 import type { EventReason } from '../../api/v1alpha1/common.ts';
+import { named } from '../../core/named.ts';
 import type { Receipt } from '../../runtime/kind.ts';
 import type { Cause, KvChanges, NameChange, Stranger } from './types.ts';
-
-const NAMED = 10;
 
 /** What one transaction did, as its Event tells it. Names only: a value may come from a Secret. */
 export function receiptFor(
@@ -39,7 +38,7 @@ export function readyMessage(declared: number, strangers: readonly Stranger[]): 
     declared === 1 ? '1 key in Consul equals the spec' : `${declared} keys in Consul equal the spec`;
   const kept = strangers.filter(({ addressable, seen }) => !addressable || seen.session);
   if (kept.length === 0) return equal;
-  return `${equal}; not removed, for a lock is held there or it cannot be addressed safely: ${listNames(kept.map(({ key }) => key))}`;
+  return `${equal}; not removed, for a lock is held there or it cannot be addressed safely: ${named(kept.map(({ key }) => key))}`;
 }
 
 /** `write a, b; delete c`: what a change does to keys. */
@@ -56,10 +55,5 @@ export function summarize(changes: readonly NameChange[]): string {
 }
 
 function list(changes: readonly NameChange[]): string {
-  return listNames(changes.map(({ name }) => name));
-}
-
-function listNames(names: readonly string[]): string {
-  const first = names.slice(0, NAMED).join(', ');
-  return names.length > NAMED ? `${first} and ${names.length - NAMED} more` : first;
+  return named(changes.map(({ name }) => name));
 }

@@ -1,7 +1,8 @@
 import type { AdoptionPolicy, DriftPolicy } from '../../api/v1alpha1/common.ts';
 import type { ModifyIndex } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
-import type { ClaimsView, Owner } from '../../ownership/ledger.ts';
+import type { ClaimsView } from '../../ownership/ledger.ts';
+import type { Owner } from '../../ownership/owner.ts';
 import type { Seen } from '../../mirror/key-mirror.ts';
 import type { Head, OwnerRecord } from '../../ownership/record.ts';
 

@@ -5,10 +5,10 @@ import {
   parseConsulLeaderLease,
 } from '../../api/v1alpha1/consulleaderlease.ts';
 import type { LeaseSessions } from '../../commit/lease-sessions.ts';
+import { dryRun } from '../../commit/held-tenure.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import type { ConsulReads } from '../../consul/client.ts';
 import type { Clock, Random } from '../../core/clock.ts';
-import { TerminalError } from '../../core/errors.ts';
 import { type ResourceKey, type ResourceRef, resourceKey } from '../../core/resource.ts';
 import type { KeyMirror } from '../../mirror/key-mirror.ts';
 import type { KeyWatcher } from '../../mirror/key-watcher.ts';
@@ -274,8 +274,4 @@ function describeChange(change: LeaseChange): string {
   const { labels, routes } = change;
   const labelled = labels.length === 0 ? [] : [`label ${labels.map(({ pod }) => pod.name).join(', ')}`];
   return [...labelled, ...(routes.length === 0 ? [] : ['update the Service'])].join('; ');
-}
-
-function dryRun(what: string): TerminalError {
-  return new TerminalError(`dry run: would ${what}`, { code: 'DRY_RUN', reason: 'DryRun' });
 }

@@ -99,7 +99,10 @@ export class LeaseObserver {
     const { ref, resource } = subject;
     const { signal } = options;
     await cluster.listed(ref.namespace, needsOf(subject), signal);
-    const record = await this.#record(subject, options);
+    const record = await this.#options.ledgerSync.currentRecord(ref, {
+      ...options,
+      deleting: subject.deleting,
+    });
     const listed = record === undefined ? [] : [...listedNames(record).keys()];
     const wish = resource ? wishOf(resource.spec, installId, ref) : wishWithoutSpec(subject, record);
     const keys = new Set([...(wish?.keys ?? []), ...listed]);
@@ -118,18 +121,6 @@ export class LeaseObserver {
       routing: await this.#routing(subject, wish, pods, signal),
       delays: memory.delays(ref, clock.monotonic()),
     };
-  }
-
-  /** The owner record, from memory wherever that is known to be what Consul holds. */
-  async #record(
-    { ref, deleting }: LeaseSubject,
-    { fresh, removedJustNow }: LookOptions,
-  ): Promise<OwnerRecord | undefined> {
-    const { ledger, ledgerSync } = this.#options;
-    // The last write of a predecessor may have landed after the records were read.
-    const missing = deleting && ledger.record(ref) === undefined && !removedJustNow;
-    const unsure = fresh || missing || !ledger.trusts(ref);
-    return unsure ? ledgerSync.refreshRecord(ref) : ledger.record(ref);
   }
 
   /** Something stands where nothing of ours should: whose it is must be known as of the time it was written. */

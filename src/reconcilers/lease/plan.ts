@@ -1,7 +1,6 @@
+import { describeOwner, type Owner } from '../../ownership/owner.ts';
 import { LOCK_FLAGS, nextFencingToken } from '../../core/lock-value.ts';
-import { describeResource } from '../../core/resource.ts';
 import { NOT_THERE, type SessionId } from '../../consul/types.ts';
-import type { Owner } from '../../ownership/ledger.ts';
 import type { PodRef } from './pods.ts';
 import type { LeaseSession } from './sessions.ts';
 import {
@@ -191,8 +190,7 @@ function refuseRivals({ keys }: LeaseWish, { rival }: ObservedLease): LeaseRefus
   for (const key of keys) {
     const owner = rival(key);
     if (owner === undefined) continue;
-    const who = owner.kind === 'resource' ? describeResource(owner.ref) : `install ${owner.install}`;
-    return { kind: 'refuse', reason: 'Conflict', message: `key ${key} belongs to ${who}` };
+    return { kind: 'refuse', reason: 'Conflict', message: `key ${key} belongs to ${describeOwner(owner)}` };
   }
   return undefined;
 }

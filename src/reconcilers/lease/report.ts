@@ -1,3 +1,4 @@
+import { named } from '../../core/named.ts';
 import type { EventReason } from '../../api/v1alpha1/common.ts';
 import type {
   ConsulLeaderLeaseStatus,
@@ -13,7 +14,6 @@ import { isHeld, type Slot, type SlotSight, type SlotTokens, type Stranger } fro
 import type { LeaseWait, ObservedLease } from './plan.ts';
 import { highest, type LeaseStep, tokenIn } from './steps.ts';
 
-const NAMED = 10;
 const MAX_NAME_CHARS = 253;
 
 /** Who holds a lease that the operator grants, in the order of the slots. */
@@ -190,14 +190,9 @@ export function effectiveOf({
 }
 
 function heldMessage({ holders, settings }: LeaseView): string {
-  const names = listed(holders.map(({ name }) => name));
+  const names = named(holders.map(({ name }) => name));
   if (settings.holders === 1) return `held by ${names}`;
   return `${holders.length} of ${settings.holders} held by ${names}`;
-}
-
-function listed(names: readonly string[]): string {
-  const first = names.slice(0, NAMED).join(', ');
-  return names.length > NAMED ? `${first} and ${names.length - NAMED} more` : first;
 }
 
 /**
@@ -226,7 +221,7 @@ export function summarize(steps: readonly LeaseStep[]): string {
     steps.flatMap(step => (step.kind === kind ? [step.pod.name] : []));
   const keys = steps.flatMap(step => (step.kind === 'drop' ? [step.key] : []));
   const say = (what: string, names: readonly string[]): string[] =>
-    names.length === 0 ? [] : [`${what} ${listed(names)}`];
+    names.length === 0 ? [] : [`${what} ${named(names)}`];
   const parts = [
     ...say('take the lease from', pods('vacate')),
     ...say('give the lease to', pods('grant')),

@@ -3,9 +3,8 @@ import { FINALIZER } from '../../../src/api/v1alpha1/common.ts';
 import { parseConsulKV } from '../../../src/api/v1alpha1/consulkv.ts';
 import { resourceKey } from '../../../src/core/resource.ts';
 import type { Kind, KindPlan } from '../../../src/runtime/kind.ts';
-import { createTurn } from '../../../src/runtime/turn.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
 import { ModelCluster } from '../../support/kv-process.ts';
+import { modelTurn } from '../../support/model-turn.ts';
 
 type Plan = KindPlan<never>;
 
@@ -34,23 +33,6 @@ function aKind(plan: () => Plan): Kind<object, object, undefined, never> {
   } as unknown as Kind<object, object, undefined, never>;
 }
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
-
-function turnsOf(cluster: ModelCluster, plan: () => Plan) {
-  return createTurn({
-    kind: aKind(plan),
-    objects: cluster,
-    clock: new FakeClock(),
-    logger: silent,
-    dryRun: false,
-    consulAway: () => undefined,
-    mayRemove: () => true,
-    span: (_object, _ref, run) =>
-      run({ traceId: undefined, step: async (_name, step) => step(), note() {}, failed() {} }),
-    observe: () => ({ applied() {}, settled() {}, aborted() {}, panicked() {} }),
-  });
-}
-
 const { signal } = new AbortController();
 
 test.each<[what: string, plan: Plan, told: string, next: object]>([
@@ -68,7 +50,10 @@ test.each<[what: string, plan: Plan, told: string, next: object]>([
   if (object !== undefined) await cluster.addFinalizer(object);
   cluster.delete(ref);
   let says = plan;
-  const turn = turnsOf(cluster, () => says);
+  const turn = modelTurn(
+    aKind(() => says),
+    cluster,
+  );
   expect(await turn(resourceKey(ref), signal)).toEqual(next);
   expect(cluster.get(ref)?.metadata.finalizers).toEqual([FINALIZER]);
   expect(cluster.condition(ref)).toBe(told);
@@ -81,6 +66,9 @@ test('what a resource without a finalizer left behind is looked at again, too', 
   const cluster = new ModelCluster();
   const ref = cluster.apply('gone', { key: 'k', value: 'v' });
   cluster.delete(ref);
-  const turn = turnsOf(cluster, () => WAIT);
+  const turn = modelTurn(
+    aKind(() => WAIT),
+    cluster,
+  );
   expect(await turn(resourceKey(ref), signal)).toEqual({ kind: 'requeue', afterMs: 60_000 });
 });

@@ -3,9 +3,8 @@ import { parseConsulKV } from '../../../src/api/v1alpha1/consulkv.ts';
 import { RetryableError } from '../../../src/core/errors.ts';
 import { resourceKey } from '../../../src/core/resource.ts';
 import type { Kind, KindPlan, Receipt, Subject } from '../../../src/runtime/kind.ts';
-import { createTurn } from '../../../src/runtime/turn.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
 import { ModelCluster } from '../../support/kv-process.ts';
+import { modelTurn } from '../../support/model-turn.ts';
 
 /** What the status tells although the turn did not get where it should. */
 
@@ -13,7 +12,6 @@ const CHANGE: KindPlan<string> = { kind: 'change', change: 'x', drifted: [], sum
 const UNREADABLE: KindPlan<string> = { kind: 'refuse', reason: 'InvalidSpec', message: 'no spec' };
 const TIDIED: Receipt = { kind: 'tidied' };
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const { signal } = new AbortController();
 
 interface Script {
@@ -48,18 +46,7 @@ function play(spec: object, { plans, receipt = TIDIED, tends = true, owns = true
     recorded: () => undefined,
     forget() {},
   } as unknown as Kind<object, object, undefined, string>;
-  const turn = createTurn({
-    kind,
-    objects: cluster,
-    clock: new FakeClock(),
-    logger: silent,
-    dryRun: false,
-    consulAway: () => undefined,
-    mayRemove: () => true,
-    span: (_object, _ref, run) =>
-      run({ traceId: undefined, step: async (_name, step) => step(), note() {}, failed() {} }),
-    observe: () => ({ applied() {}, settled() {}, aborted() {}, panicked() {} }),
-  });
+  const turn = modelTurn(kind, cluster);
   return {
     turn: () => turn(resourceKey(ref), signal),
     told: () => cluster.condition(ref),

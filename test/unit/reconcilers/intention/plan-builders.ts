@@ -1,7 +1,7 @@
 import type { IntentionSource } from '../../../../src/api/v1alpha1/consulintention.ts';
 import type { ConfigEntryBody } from '../../../../src/consul/config-entry.ts';
 import { type ModifyIndex, NOT_THERE } from '../../../../src/consul/types.ts';
-import type { Owner } from '../../../../src/ownership/ledger.ts';
+import type { Owner } from '../../../../src/ownership/owner.ts';
 import type { Head } from '../../../../src/ownership/record.ts';
 import {
   type IntentionPlan,

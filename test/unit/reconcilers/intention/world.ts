@@ -2,7 +2,7 @@ import type { AdoptionPolicy, DriftPolicy } from '../../../../src/api/v1alpha1/c
 import { type ModifyIndex, NOT_THERE } from '../../../../src/consul/types.ts';
 import { claimPrefix, parseClaimName, readClaimState } from '../../../../src/core/intention-claims.ts';
 import type { ResourceRef } from '../../../../src/core/resource.ts';
-import type { Owner } from '../../../../src/ownership/ledger.ts';
+import type { Owner } from '../../../../src/ownership/owner.ts';
 import type { Head, OwnerRecord } from '../../../../src/ownership/record.ts';
 import { isOwned } from '../../../../src/reconcilers/intention/decide.ts';
 import {

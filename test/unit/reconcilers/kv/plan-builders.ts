@@ -1,5 +1,5 @@
 import { NOT_THERE, type ModifyIndex } from '../../../../src/consul/types.ts';
-import type { Owner } from '../../../../src/ownership/ledger.ts';
+import type { Owner } from '../../../../src/ownership/owner.ts';
 import type { Head, OwnerRecord } from '../../../../src/ownership/record.ts';
 import type { DesiredKv } from '../../../../src/reconcilers/kv/desire.ts';
 import { planWithinLimits } from '../../../../src/reconcilers/kv/limits.ts';
