@@ -159,7 +159,7 @@ export class CrashRehearsal {
     const late = async (): Promise<void> => {
       if (trap.isSprung && point === 'late') await trap.letThrough();
     };
-    await this.#run(step, footprint, EXTRA_WRITES, crash, late);
+    await this.#run(step, footprint, EXTRA_WRITES + OVERTAKEN, crash, late);
   }
 
   async #replaceOperator(trap: Trap, point: Point): Promise<void> {
