@@ -51,8 +51,10 @@ export interface Base {
   readonly isKnown: () => boolean;
   readonly consulAway: () => Away | undefined;
   readonly isLeading: () => boolean;
-  /** To Kubernetes. */
+  /** To Kubernetes: that of the lead. */
   readonly rightToWrite: RightToWrite;
+  /** To statuses: that of the lead, or while there can be none, of the one that tells of it. */
+  readonly rightToTell: RightToWrite;
   /** There is more or less to do than before: a batch may have been waiting for that. */
   readonly onWorkChanged: () => void;
 }

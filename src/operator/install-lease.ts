@@ -87,14 +87,22 @@ export class InstallLease {
   async raise(atLeast: number, options: WriteOptions): Promise<number> {
     for (let round = 0; round < ROUNDS; round++) {
       const present = await this.read(options.signal);
-      const epoch = Math.max(present?.spec?.leaseTransitions ?? 0, atLeast) + 1;
-      const spec = { ...this.#taken(), leaseTransitions: epoch };
-      if (await this.#write(present, spec, options)) return epoch;
+      const epoch = Math.max(epochOf(present), atLeast) + 1;
+      if (await this.#take(present, epoch, options)) return epoch;
     }
     throw new ConflictError(`Lease ${this.name} keeps changing`, {
       code: 'LEASE_CONTENDED',
       reason: 'Progressing',
     });
+  }
+
+  /**
+   * Takes the Lease from who held it when it was read.
+   *
+   * @returns false when it is not the one that was read any more: of several that try, one succeeds.
+   */
+  async takeOver(present: LeaseObject | undefined, signal: AbortSignal): Promise<boolean> {
+    return this.#take(present, epochOf(present) + 1, { signal });
   }
 
   /** Says that the holder is still there. False: it is not the one that was read any more. */
@@ -106,9 +114,10 @@ export class InstallLease {
     return objectPath(LEASES, { namespace: this.#options.namespace, name: this.name });
   }
 
-  #taken(): NonNullable<LeaseObject['spec']> {
+  #take(present: LeaseObject | undefined, epoch: number, options: WriteOptions): Promise<boolean> {
     const now = this.#now();
-    return { holderIdentity: this.#options.identity, acquireTime: now, renewTime: now };
+    const holder = { holderIdentity: this.#options.identity, acquireTime: now, renewTime: now };
+    return this.#write(present, { ...holder, leaseTransitions: epoch }, options);
   }
 
   /** `metav1.MicroTime`. */
@@ -157,4 +166,8 @@ export class InstallLease {
       ...options,
     });
   }
+}
+
+function epochOf(lease: LeaseObject | undefined): number {
+  return lease?.spec?.leaseTransitions ?? 0;
 }

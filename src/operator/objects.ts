@@ -19,6 +19,8 @@ import type { Objects } from '../runtime/objects.ts';
 
 export interface KubeObjectsOptions {
   readonly client: KubeClient;
+  /** For statuses. */
+  readonly telling: KubeClient;
   readonly type: ResourceType;
   readonly store: Store;
   readonly events: EventRecorder;
@@ -54,8 +56,8 @@ export class KubeObjects implements Objects<KubeObject> {
     status: object,
     signal: AbortSignal,
   ): Promise<KubeObject | undefined> {
-    const { client, type } = this.#options;
-    return this.#adopt(object, await writeStatus({ client, type, object, status, signal }));
+    const { telling, type } = this.#options;
+    return this.#adopt(object, await writeStatus({ client: telling, type, object, status, signal }));
   }
 
   async addFinalizer(object: KubeObject, signal: AbortSignal): Promise<KubeObject | undefined> {

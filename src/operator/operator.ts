@@ -210,6 +210,7 @@ export function startOperator(options: OperatorOptions): Operator {
     consulAway,
     isLeading: () => lead.tenure !== undefined,
     rightToWrite,
+    rightToTell,
     onWorkChanged,
   };
   const workforce: Workforce = new Workforce([
@@ -366,10 +367,13 @@ export function startOperator(options: OperatorOptions): Operator {
 
   function rightToWrite(): AbortSignal {
     const { tenure } = lead;
-    if (tenure === undefined && !config.dryRun && !reporter.isReporting)
-      throw new AbortedError('this replica does not lead');
+    if (tenure === undefined && !config.dryRun) throw new AbortedError('this replica does not lead');
     tenure?.assertHeld();
     return tenure?.signal ?? signal;
+  }
+
+  function rightToTell(): AbortSignal {
+    return lead.tenure === undefined && reporter.isReporting ? signal : rightToWrite();
   }
 
   return {

@@ -25,8 +25,8 @@ export interface OutageReporterOptions {
 
 /**
  * While Consul is away nobody can lead, and yet users must read in their resources that it is. One process writes
- * that: the holder of the install's Lease, or, when that one is silent, whoever takes the Lease over. Two of them for
- * a moment would do no harm: they write the same, and nothing but that.
+ * that: the holder of the install's Lease, or, when that one is silent, whoever takes the Lease over. One that is held
+ * up until after it has lost the Lease does no harm: both write the same, and nothing but that.
  */
 export class OutageReporter {
   readonly #options: OutageReporterOptions;
@@ -37,9 +37,9 @@ export class OutageReporter {
     this.#options = options;
   }
 
-  /** Whether statuses may be written without the lock. */
+  /** Whether statuses may be written without the lock: not any more once Consul is back. */
   get isReporting(): boolean {
-    return this.#reporting !== undefined;
+    return this.#reporting !== undefined && this.#options.isAway();
   }
 
   /** Never rejects; ends when the signal aborts. */
@@ -82,18 +82,16 @@ export class OutageReporter {
       return await this.#holdLease();
     } catch (error) {
       logger.debug({ err: error }, 'the Lease of this install cannot be read or written');
-      return this.isReporting;
+      return this.#reporting !== undefined;
     }
   }
 
   async #holdLease(): Promise<boolean> {
-    const { lease, identity, clock, signal } = this.#options;
+    const { lease, identity, signal } = this.#options;
     const present = await lease.read(signal);
     if (present?.spec?.holderIdentity === identity) return lease.renew(present, signal);
     if (present !== undefined && !this.#isSilent(present)) return false;
-    await lease.raise(0, { signal });
-    this.#seen = { version: '', sinceMs: clock.monotonic() };
-    return true;
+    return lease.takeOver(present, signal);
   }
 
   #isSilent({ metadata: { resourceVersion } }: LeaseObject): boolean {

@@ -101,12 +101,14 @@ export class ServedKind {
     kind: Kind<Spec, Status, Observed, Change>,
   ): Turn {
     const { clock, logger, metrics, config, consulAway, removals, client, events, finishing } = this.#base;
+    const { rightToWrite, rightToTell } = this.#base;
     const reconciles = metrics.controller(controllerName(this.type.kind), {
       workers: this.#concurrency,
       monotonic: () => clock.monotonic(),
     });
     const objects = new KubeObjects({
-      client: guardedClient(client, this.#base.rightToWrite),
+      client: guardedClient(client, rightToWrite),
+      telling: guardedClient(client, rightToTell),
       type: this.type,
       store: this.resources,
       events,
