@@ -64,6 +64,8 @@ describe.each(SUBJECTS)('$kind', ({ of }) => {
         .filter(({ body }) => body.includes('/owners/')),
     ).toEqual([]);
 
+    // What is wanted with `Always` would take all of it over as soon as it is let go.
+    for (const name of names) await other.resources.remove(name);
     await one.world.stopOperators();
     const { code } = await (await one.world.spawnOperator({}, ['release'])).waitForExit();
     expect(code).toBe(0);

@@ -47,6 +47,12 @@ export class ChangingKvs {
     this.#running = undefined;
   }
 
+  /** While stopped: every resource once, at the same time. */
+  async changeAll(): Promise<void> {
+    const value = `together at ${Date.now()}`;
+    await Promise.all(this.names.map(name => this.#changeOne(name, value)));
+  }
+
   async #change(): Promise<void> {
     for (let count = 1; !this.#isStopped; count += 1) {
       const value = `value ${count} at ${Date.now()}`;
