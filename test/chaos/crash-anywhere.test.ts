@@ -62,7 +62,7 @@ describe.concurrent.each(SUBJECTS)(
         { ...toPolicy('Retain'), undisturbed: true },
         stage.deletion({ [PLACE]: 'kept' }),
       ];
-      await rehearse(stage, steps, ['unsent', 'unanswered']);
+      await rehearse(stage, steps, ['unsent', 'unanswered'], () => removesByHand(stage));
     });
   },
 );
@@ -163,18 +163,31 @@ async function rehearse(
   { world, subject }: Stage,
   steps: readonly Step[],
   points: readonly Point[],
+  cleanUp = (): Promise<void> => subject.clear(),
 ): Promise<void> {
   const rehearsal = new CrashRehearsal(world, {
     steps,
     compileCache,
     snapshot: () => endState(world, subject),
-    cleanUp: () => subject.clear(),
+    cleanUp,
   });
   const writes = await rehearsal.learn();
   const crashes = await rehearsal.crashEverywhere(points);
   const each = [...writes].map(([name, { length }]) => `${name} ${length}`).join(', ');
   process.stdout.write(`${world.namespace}: ${crashes} crashes; writes of ${each}\n`);
   expect(crashes).toBeGreaterThan(0);
+}
+
+/**
+ * What was kept. Resolves when the operator has heard of it: until then it would take over what it believes to stand
+ * there, and then put it back.
+ */
+async function removesByHand({ subject, resources }: Stage): Promise<void> {
+  const onlooker = 'onlooker';
+  await subject.clear();
+  await resources.declare(onlooker, { ...subject.spec(PLACE, 'kept'), suspend: true });
+  await resources.suspended(onlooker, false);
+  await resources.remove(onlooker);
 }
 
 /** What stands in Consul, records and the resource, without times and ids. */

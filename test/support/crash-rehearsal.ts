@@ -26,7 +26,7 @@ export interface Workload {
   readonly compileCache: string;
   /** What both servers hold, without what may differ between two runs. */
   snapshot(): Promise<unknown>;
-  /** Makes the next run start where this one did. */
+  /** Makes the next run start where this one did. Resolves when the operator knows that, too. */
   cleanUp(): Promise<void>;
 }
 
@@ -49,11 +49,8 @@ const FAULT_AT: Readonly<Record<Point, Fault>> = {
  */
 const EXTRA_WRITES = 2;
 
-/**
- * What a step may cost above what was learned without any crash. Between two runs all is removed by hand: a process that
- * has not heard of that yet takes over what it believes to stand there, and puts it back when it hears.
- */
-const OVERTAKEN = 2;
+/** What a step may cost above what was learned without any crash: a write whose precondition was just overtaken. */
+const OVERTAKEN = 1;
 
 /**
  * Crash anywhere, after Sieve (OSDI '22): a workload runs undisturbed and its writes are learned; then it runs again
@@ -159,7 +156,7 @@ export class CrashRehearsal {
     const late = async (): Promise<void> => {
       if (trap.isSprung && point === 'late') await trap.letThrough();
     };
-    await this.#run(step, footprint, EXTRA_WRITES + OVERTAKEN, crash, late);
+    await this.#run(step, footprint, EXTRA_WRITES, crash, late);
   }
 
   async #replaceOperator(trap: Trap, point: Point): Promise<void> {
@@ -183,7 +180,9 @@ export class CrashRehearsal {
       ...toConsul.requests.slice(from.consul).filter(isConsulWrite),
       ...toKube.requests.slice(from.kube).filter(isKubernetesWrite),
     ];
-    return writes.sort((one, other) => one.at - other.at).map(({ method, path }) => `${method} ${path}`);
+    return writes
+      .sort((one, other) => one.at - other.at)
+      .map(({ method, path, status }) => `${method} ${path} -> ${status}`);
   }
 }
 
