@@ -173,11 +173,33 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     ],
   },
   {
+    name: 'who tells of an outage goes on when it is over, and writes more than statuses',
+    edits: [
+      {
+        file: 'src/operator/served-kind.ts',
+        from: 'client: guardedClient(client, rightToWrite)',
+        to: 'client: guardedClient(client, rightToTell)',
+      },
+      {
+        file: 'src/operator/outage-reporter.ts',
+        from: 'return this.#reporting !== undefined && this.#options.isAway();',
+        to: 'return this.#reporting !== undefined;',
+      },
+    ],
+    catchers: [
+      {
+        file: 'test/chaos/election-consul.test.ts',
+        test: 'the quorum is lost, and the leader dies with it',
+        says: 'writes without the lead',
+      },
+    ],
+  },
+  {
     name: 'the epoch starts over with Consul',
     edits: [
       {
         file: 'src/operator/install-lease.ts',
-        from: 'Math.max(present?.spec?.leaseTransitions ?? 0, atLeast) + 1',
+        from: 'Math.max(epochOf(present), atLeast) + 1',
         to: 'atLeast + 1',
       },
     ],
