@@ -112,8 +112,9 @@ export class LateWrites {
     ];
     const isOfTheReign = (request: RecordedRequest): boolean =>
       isWritingTransaction(request) && request.body.includes(session);
+    // Of those that stay: that of one which is gone by then would be refused for that alone.
     const isOfAKv = (request: RecordedRequest): boolean =>
-      isStatusWrite(request) && request.path.includes('/consulkvs/');
+      isStatusWrite(request) && request.path.includes('/consulkvs/changing-');
     // Without transactions there are no statuses either.
     return {
       provoked,
