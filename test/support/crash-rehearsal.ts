@@ -3,7 +3,7 @@ import { eventually } from './eventually.ts';
 import type { FaultProxy } from './fault-proxy.ts';
 import type { Fault, RecordedRequest, Rule } from './fault-rules.ts';
 import type { Operator } from './operator.ts';
-import { isConsulWrite, isKubernetesWrite } from './traffic.ts';
+import { isConsulWrite, isKubernetesWrite, isTransaction } from './traffic.ts';
 import type { World } from './world.ts';
 
 /** One thing a user does. */
@@ -191,11 +191,16 @@ export class CrashRehearsal {
     ];
     return writes
       .sort((one, other) => one.at - other.at)
-      .map(({ method, path, upstreamStatus }) => `${method} ${path}${upstreamStatus === 409 ? REFUSAL : ''}`);
+      .map(request => `${request.method} ${request.path}${isRefused(request) ? REFUSAL : ''}`);
   }
 }
 
 const REFUSAL = ' (refused)';
+
+/** Of transactions alone: what Kubernetes refuses counts like any other write. */
+function isRefused(request: RecordedRequest): boolean {
+  return isTransaction(request) && request.upstreamStatus === 409;
+}
 
 /** Without those that were refused. */
 function done(writes: readonly string[]): string[] {
