@@ -2,7 +2,7 @@ import { AbortedError, TerminalError } from '../core/errors.ts';
 import type { Tenure } from './tenure.ts';
 
 /** No longer than the shortest lock-delay of the operator's own lead, which is what keeps a late request harmless. */
-const DEADLINE_MS = 5_000;
+const DEADLINE_MS = 4_000;
 
 /** The tenure in which this process may write now. @throws AbortedError when it does not lead (any more). */
 export function heldTenure(current: () => Tenure | undefined): Tenure {

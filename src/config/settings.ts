@@ -83,12 +83,12 @@ export const environment = z.object({
   PROCONSUL_LEASE_TTL: seconds({ least: 10, most: 300 })
     .prefault('20s')
     .describe(
-      'Life of the session with which a replica leads. It stops a margin before this has passed without a renewal, and Consul gives the lead away after twice that and the lock-delay. After a crash another replica leads a moment later.',
+      'Life of the session with which a replica leads. It stops a margin before this has passed without a renewal, and Consul ends the session after twice that. So a crash costs at most twice the TTL and the lock-delay, unless Consul loses its own leader, too; less where it can be seen that the process is dead.',
     ),
   PROCONSUL_LEASE_LOCK_DELAY: seconds({ least: 5, most: 60 })
     .prefault('10s')
     .describe(
-      'How long Consul keeps the lead from everybody after a leader was lost, for what it sent last to arrive: writes that no transaction can fence get no more time than this.',
+      'How long after the session of a lost leader ended the next one acts. For all of it but a second Consul keeps the lead from everybody, so that what was sent last can arrive: writes that no transaction can fence get no more time than that.',
     ),
   PROCONSUL_BIND_ADDRESS: ipAddress
     .prefault('127.0.0.1')

@@ -10,7 +10,9 @@ import {
   type ElectionConsul,
   type ElectionNews,
   isKnownDead,
+  type LeaseSettings,
   leaseTiming,
+  type LeaseTiming,
   lookUpPid,
   parseProcessIdentity,
   readProcessIdentity,
@@ -48,6 +50,18 @@ export function leaderLock(installId: string): { readonly lockKey: string; reado
   return { lockKey: `proconsul/${installId}/leader`, node: `proconsul-${installId}` };
 }
 
+/**
+ * Of the configured lock-delay, for what has to happen besides: Consul's timer and Raft entry that end the session of a
+ * leader that died, the next one's attempt, the opening of its tenure in Kubernetes. So it acts within twice the TTL and
+ * the lock-delay that were configured.
+ */
+const TAKEOVER_SECONDS = 1;
+
+/** How the lead of an install is held. */
+export function ownLeaseTiming({ ttlSeconds, lockDelaySeconds }: LeaseSettings): LeaseTiming {
+  return leaseTiming({ ttlSeconds, lockDelaySeconds: lockDelaySeconds - TAKEOVER_SECONDS });
+}
+
 /** A candidate for the lead of this install. */
 export function createOwnCandidate(options: OwnElectionOptions): Candidate {
   const { consul, config, installId, install, instance, identity, clock, random, signal, logger } = options;
@@ -58,7 +72,7 @@ export function createOwnCandidate(options: OwnElectionOptions): Candidate {
     consul,
     ...leaderLock(installId),
     name: `proconsul ${installId} ${instance}`,
-    timing: leaseTiming(config.lease),
+    timing: ownLeaseTiming(config.lease),
     clock,
     random,
     signal,

@@ -25,7 +25,9 @@ import { WriteRecorder, type WrittenTransaction } from './write-recorder.ts';
 
 export const TTL_MS = 10_000;
 export const LOCK_DELAY_MS = 5_000;
-/** Consul ends a session after twice its TTL, and keeps the lock closed for the lock-delay. */
+/** How long Consul keeps the lock closed, then: a second of what is configured is for the takeover. */
+export const CLOSED_MS = LOCK_DELAY_MS - 1_000;
+/** Consul ends a session after twice its TTL; the next leader acts within the lock-delay. */
 export const CRASH_FAILOVER_MS = 2 * TTL_MS + LOCK_DELAY_MS;
 /** From the SIGTERM to a leader to the first transaction of the next. */
 export const HANDOVER_MS = 1_000;

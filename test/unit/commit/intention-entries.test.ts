@@ -62,7 +62,7 @@ describe('a write of an entry', () => {
     ]);
     tenure?.revoke('over');
     for (const [, , options] of sent) {
-      expect(options).toMatchObject({ deadlineMs: 5000, signal: { aborted: true } });
+      expect(options).toMatchObject({ deadlineMs: 4000, signal: { aborted: true } });
       expect(options.beforeSend).toThrow('the tenure is over');
     }
   });

@@ -190,7 +190,7 @@ describe('a wrong setting stops the start with one line that names it and says w
     [{ PROCONSUL_LEASE_TTL: '20' }, /^PROCONSUL_LEASE_TTL must be whole seconds/],
     [{ PROCONSUL_LEASE_TTL: '10.5s' }, /^PROCONSUL_LEASE_TTL must be whole seconds/],
     [
-      { PROCONSUL_LEASE_LOCK_DELAY: '0s' },
+      { PROCONSUL_LEASE_LOCK_DELAY: '4s' },
       /^PROCONSUL_LEASE_LOCK_DELAY must be whole seconds from 5s to 60s/,
     ],
     [{ PROCONSUL_LEASE_LOCK_DELAY: '61s' }, /^PROCONSUL_LEASE_LOCK_DELAY must be whole seconds/],
