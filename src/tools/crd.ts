@@ -36,6 +36,7 @@ function version(kind: KindDefinition): object {
         type: 'object',
         description: kind.description,
         required: ['spec'],
+        ...(kind.rules === undefined ? {} : { 'x-kubernetes-validations': kind.rules }),
         properties: {
           apiVersion: {
             type: 'string',

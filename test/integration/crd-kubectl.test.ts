@@ -131,6 +131,41 @@ describe('kubectl get, of a lease', () => {
   });
 });
 
+describe('kubectl get, of a service', () => {
+  const service = { apiVersion, kind: 'ConsulService', metadata: { name: 'service', namespace: '' } };
+
+  beforeAll(async () => {
+    service.metadata.namespace = namespace;
+    const instances = [{ id: 'vm-1', address: '192.0.2.10' }];
+    await kube.create({ ...service, spec: { name: 'kubectl', instances, datacenter: 'dc1' } });
+    const conditions = [
+      condition('Ready', 'True', 'Applied', 'all is well'),
+      condition('Drifted', 'False', 'Applied', ''),
+    ];
+    const counts = { registered: 3, passing: 2, summary: '2/3' };
+    const effective = { name: 'kubectl' };
+    await kube.patch(
+      service,
+      { status: { observedGeneration: 1, instances: counts, effective, conditions } },
+      'status',
+    );
+  });
+
+  afterAll(() => kube.delete(service));
+
+  test('shows the columns, with the health of the instances', async () => {
+    const lines = (await kubectl('get', 'csvc')).trim().split('\n');
+    const [header, row] = lines.map(line => line.split(/ {2,}/));
+    expect(header).toEqual(['NAME', 'READY', 'REASON', 'SERVICE', 'INSTANCES', 'DRIFT', 'AGE']);
+    expect(row).toEqual(['service', 'True', 'Applied', 'kubectl', '2/3', 'False', expect.any(String)]);
+  });
+
+  test.each(['spec.name=kubectl', 'spec.datacenter=dc1'])('selects by %s', async selector => {
+    const names = await kubectl('get', 'csvc', '-o', 'name', '--field-selector', selector);
+    expect(names.trim()).toBe('consulservice.proconsul.dev/service');
+  });
+});
+
 describe('kubectl get, of an intention', () => {
   const intention = { apiVersion, kind: 'ConsulIntention', metadata: { name: 'intention', namespace: '' } };
 

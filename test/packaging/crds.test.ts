@@ -9,6 +9,7 @@ import type { SchemaNode } from '../../src/tools/structural.ts';
 import { INTENTION_CASES, REGEX_CASES } from '../unit/api/consulintention-cases.ts';
 import { SPEC_CASES } from '../unit/api/consulkv-cases.ts';
 import { LEASE_CASES } from '../unit/api/consulleaderlease-cases.ts';
+import { SERVICE_CASES } from '../unit/api/consulservice-cases.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -80,7 +81,7 @@ describe.each(crds.map(({ kind, crd }) => ({ name: kind.kind, version: crd.spec.
 
     test('gives every rule a message and a field that exists', () => {
       const lacking = rules.filter(
-        ({ path, message, fieldPath }) => !message || !paths.has(path + fieldPath),
+        ({ path, message, fieldPath }) => !message || !paths.has((path + fieldPath).replace(/^[.]/, '')),
       );
       expect(lacking).toEqual([]);
     });
@@ -109,6 +110,12 @@ const CONTRACTS = [
     columns: ['Ready', 'Holder', 'Since', 'Transitions', 'Age'],
     wide: ['Reason', 'Message'],
     cases: LEASE_CASES,
+  },
+  {
+    name: 'ConsulService',
+    columns: ['Ready', 'Reason', 'Service', 'Instances', 'Drift', 'Age'],
+    wide: ['Message'],
+    cases: SERVICE_CASES,
   },
 ] as const;
 

@@ -5,6 +5,7 @@ import { parseAllDocuments } from 'yaml';
 import type { CommonStatus } from '../../src/api/v1alpha1/common.ts';
 import { type ConsulIntentionSpec, parseConsulIntention } from '../../src/api/v1alpha1/consulintention.ts';
 import { type ConsulKVSpec, parseConsulKV } from '../../src/api/v1alpha1/consulkv.ts';
+import { type ConsulServiceSpec, parseConsulService } from '../../src/api/v1alpha1/consulservice.ts';
 import type { Parsed } from '../../src/api/v1alpha1/resource.ts';
 
 const folder = join(import.meta.dirname, '../../manifests/samples');
@@ -44,6 +45,8 @@ function specOf<Spec>(manifest: Manifest, parse: (object: unknown) => Parsed<Spe
 const ofKind = (sample: Sample, wanted: string) => sample.manifests.filter(({ kind }) => kind === wanted);
 const kvsOf = (sample: Sample): ConsulKVSpec[] =>
   ofKind(sample, 'ConsulKV').map(manifest => specOf(manifest, parseConsulKV));
+const servicesOf = (sample: Sample): ConsulServiceSpec[] =>
+  ofKind(sample, 'ConsulService').map(manifest => specOf(manifest, parseConsulService));
 const intentionsOf = (sample: Sample): ConsulIntentionSpec[] =>
   ofKind(sample, 'ConsulIntention').map(manifest => specOf(manifest, parseConsulIntention));
 
@@ -61,15 +64,24 @@ function referencesOf(spec: ConsulKVSpec): string[] {
 
 describe.each(samples)('$file', sample => {
   test('declares a resource that keeps every rule, of the kind that the file is named after', () => {
-    const [declared] = [...kvsOf(sample), ...intentionsOf(sample)];
-    expect(declared).toBeDefined();
-    const kind = basename(sample.file).startsWith('consulkv-') ? 'ConsulKV' : 'ConsulIntention';
-    expect(ofKind(sample, kind)).not.toEqual([]);
+    const declared = [...kvsOf(sample), ...intentionsOf(sample), ...servicesOf(sample)];
+    expect(declared).not.toEqual([]);
+    const [prefix = ''] = basename(sample.file).split('-');
+    const kind = { consulkv: 'ConsulKV', consulintention: 'ConsulIntention', consulservice: 'ConsulService' }[
+      prefix
+    ];
+    expect(ofKind(sample, kind ?? '')).not.toEqual([]);
   });
 
   test('brings what it refers to', () => {
     const brought = sample.manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
-    expect(brought).toEqual(expect.arrayContaining(kvsOf(sample).flatMap(referencesOf)));
+    const needed = [
+      ...kvsOf(sample).flatMap(referencesOf),
+      ...servicesOf(sample).flatMap(({ kubernetes }) =>
+        kubernetes ? [`Service ${kubernetes.service}`] : [],
+      ),
+    ];
+    expect(brought).toEqual(expect.arrayContaining(needed));
   });
 
   test('names no namespace, so that it applies in any one', () => {
@@ -77,12 +89,14 @@ describe.each(samples)('$file', sample => {
   });
 });
 
-test('no two samples declare the same keys, the same destination or the same name', () => {
+test('no two samples declare the same keys, the same destination, the same instance or the same name', () => {
   const paths = samples.flatMap(kvsOf).map(spec => spec.key ?? spec.prefix ?? '');
   const nested = paths.filter((path, at) =>
     paths.some((other, place) => place !== at && path.startsWith(other)),
   );
   expect(nested).toEqual([]);
+  const ids = samples.flatMap(servicesOf).flatMap(({ instances = [] }) => instances.map(({ id }) => id));
+  expect(new Set(ids).size).toBe(ids.length);
   const destinations = samples.flatMap(intentionsOf).map(({ destination }) => destination);
   expect(new Set(destinations).size).toBe(destinations.length);
   const names = samples.flatMap(({ manifests }) =>

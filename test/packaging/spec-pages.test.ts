@@ -12,6 +12,7 @@ const OF_OTHERS: Readonly<Record<string, readonly Reason[]>> = {
   ConsulKV: ['NoCandidates', 'DependencyNotReady'],
   ConsulIntention: ['NoCandidates', 'SourceNotFound', 'SourceForbidden'],
   ConsulLeaderLease: ['DependencyNotReady', 'SourceNotFound', 'TooLarge'],
+  ConsulService: ['NoCandidates'],
 };
 
 const pages = await Promise.all(

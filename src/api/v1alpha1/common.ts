@@ -181,7 +181,8 @@ export const effectiveFields = {
     ),
 } as const;
 
-const effectiveSchema = z
+/** `status.effective` of a kind that has every policy. */
+export const effectiveSchema = z
   .object({
     deletionPolicy: z.enum(['Delete', 'Retain']).exactOptional().describe('The deletionPolicy in effect.'),
     adoptionPolicy: z

@@ -2,6 +2,7 @@ import { keyProblem, MAX_KEY_BYTES, prefixProblem } from '../../core/keys.ts';
 import { DNS_LABEL } from './common.ts';
 import type { ConsulKVSpec } from './consulkv.ts';
 import { MAX_NAMES, MAX_VALUE_BYTES, OBJECT_NAME, SOURCE_KEY } from './consulkv-cel.ts';
+import { first } from './problems.ts';
 import { quoted } from './resource.ts';
 
 /**
@@ -151,17 +152,4 @@ function tooLong(path: string): string {
 
 function at(path: string, problem: string | undefined): string | undefined {
   return problem === undefined ? undefined : `${path} ${problem}`;
-}
-
-/** The first problem among the items, if any has one. */
-function first<Item>(
-  items: Iterable<Item>,
-  problemOf: (item: Item, index: number) => string | undefined,
-): string | undefined {
-  let index = 0;
-  for (const item of items) {
-    const problem = problemOf(item, index++);
-    if (problem !== undefined) return problem;
-  }
-  return undefined;
 }

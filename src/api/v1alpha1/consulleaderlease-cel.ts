@@ -5,6 +5,7 @@
 import { MAX_KEY_BYTES } from '../../core/keys.ts';
 import { MAX_HOLDERS, MAX_SLOT_SUFFIX_BYTES } from '../../core/lease-keys.ts';
 import { type CelRule, immutable } from './common.ts';
+import { durationForm, isWithin } from './duration-rules.ts';
 import { keyRules, unless } from './key-cel.ts';
 
 /** The label of leading Pods when the spec names none. */
@@ -18,10 +19,6 @@ export const MAX_LOCK_DELAY = '60s';
 export const MAX_PORTS = 32;
 export const MAX_LABELS = 64;
 export const MAX_REQUIREMENTS = 32;
-
-/** What `core/duration.ts` reads. */
-const DURATION = '^([0-9]{1,9}([.][0-9]{1,9})?(h|ms|m|s))+$';
-const DURATION_FORM = 'must be a duration such as 15s, 1m30s or 1.5h, with the units h, m, s and ms';
 
 /** `IsQualifiedName` of Kubernetes; the length of the part before the slash is asked for apart. */
 export const LABEL_KEY =
@@ -124,17 +121,10 @@ export const REQUIREMENT_RULES: readonly CelRule[] = [
   },
 ];
 
-/** In Go's `duration()` a text of another form is an error, not false: so the bounds are asked of the others alone. */
-const isWithin = (field: string, bounds: string) =>
-  unless(field, `!self.${field}.matches('${DURATION}') || (${bounds})`);
-
 /** Rules on `spec.session`. */
 export const SESSION_RULES: readonly CelRule[] = [
-  ...(['ttl', 'lockDelay'] as const).map(field => ({
-    rule: unless(field, `self.${field}.matches('${DURATION}')`),
-    message: `${field} ${DURATION_FORM}`,
-    fieldPath: `.${field}`,
-  })),
+  durationForm('ttl'),
+  durationForm('lockDelay'),
   {
     rule: isWithin(
       'ttl',

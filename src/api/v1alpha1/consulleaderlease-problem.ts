@@ -1,4 +1,3 @@
-import { parseDurationMs } from '../../core/duration.ts';
 import { keyProblem, MAX_KEY_BYTES } from '../../core/keys.ts';
 import { MAX_SLOT_SUFFIX_BYTES } from '../../core/lease-keys.ts';
 import { DNS_LABEL } from './common.ts';
@@ -16,6 +15,7 @@ import {
   PORT_NAME,
   SERVICE_NAME,
 } from './consulleaderlease-cel.ts';
+import { durationProblem } from './duration-rules.ts';
 import { quoted } from './resource.ts';
 
 type Selector = ConsulLeaderLeaseSpec['candidates']['selector'];
@@ -93,26 +93,9 @@ function sessionProblem({
   lockDelay,
 }: NonNullable<ConsulLeaderLeaseSpec['session']> = {}): string | undefined {
   return (
-    durationProblem('spec.session.ttl', ttl, MIN_TTL, MAX_TTL) ??
-    durationProblem('spec.session.lockDelay', lockDelay, '0s', MAX_LOCK_DELAY)
+    durationProblem('spec.session.ttl', ttl, { least: MIN_TTL, most: MAX_TTL }) ??
+    durationProblem('spec.session.lockDelay', lockDelay, { least: '0s', most: MAX_LOCK_DELAY })
   );
-}
-
-function durationProblem(
-  path: string,
-  text: string | undefined,
-  least: string,
-  most: string,
-): string | undefined {
-  if (text === undefined) return undefined;
-  const ms = parseDurationMs(text);
-  if (ms === undefined) return `${path} is not a duration such as 15s or 1m30s`;
-  const isWithin = ms >= millis(least) && ms <= millis(most);
-  return isWithin ? undefined : `${path} is not from ${least} to ${most}`;
-}
-
-function millis(text: string): number {
-  return parseDurationMs(text) ?? Number.NaN;
 }
 
 function serviceProblem({ name, ports }: Service): string | undefined {

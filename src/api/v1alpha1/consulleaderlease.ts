@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { parseDurationMs } from '../../core/duration.ts';
 import { MAX_HOLDERS } from '../../core/lease-keys.ts';
 import { commonSpecFields, effectiveFields, specObjectWith, statusObject } from './common.ts';
 import {
@@ -18,6 +17,7 @@ import {
 } from './consulleaderlease-cel.ts';
 import { leaseProblem } from './consulleaderlease-problem.ts';
 import { COLUMNS, type KindDefinition } from './definition.ts';
+import { durationMs } from './duration-rules.ts';
 import { issueSentence, type Parsed, type ParsedSpec, parseResource, type Resource } from './resource.ts';
 
 const labelKey = z.string().min(1).max(MAX_LABEL_KEY_CHARS);
@@ -264,18 +264,12 @@ export function leaseSettingsOf(spec: ConsulLeaderLeaseSpec): LeaseSettings {
     handover: spec.handover ?? DEFAULTS.handover,
     holders: spec.holders ?? DEFAULTS.holders,
     ttl,
-    ttlSeconds: secondsOf(ttl),
+    ttlSeconds: durationMs(ttl) / 1000,
     lockDelay,
-    lockDelaySeconds: secondsOf(lockDelay),
+    lockDelaySeconds: durationMs(lockDelay) / 1000,
     leaderLabel: spec.leaderLabel ?? DEFAULT_LEADER_LABEL,
     suspend: spec.suspend ?? false,
   };
-}
-
-function secondsOf(text: string): number {
-  const ms = parseDurationMs(text);
-  if (ms === undefined) throw new TypeError('not a duration');
-  return ms / 1000;
 }
 
 /** Reads a ConsulLeaderLease as the API server hands it out and holds it to every rule of the CRD. Never throws. */

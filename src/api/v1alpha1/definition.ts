@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { CelRule } from './common.ts';
 
 /** One column of `kubectl get`. */
 export interface PrinterColumn {
@@ -17,6 +18,8 @@ export interface KindDefinition {
   readonly singular: string;
   readonly shortNames: readonly string[];
   readonly description: string;
+  /** Rules on the whole resource, for what is asked of `metadata.name`: those on `spec` cannot see it. */
+  readonly rules?: readonly CelRule[];
   readonly spec: z.ZodObject;
   readonly status: z.ZodObject;
   readonly columns: readonly PrinterColumn[];
