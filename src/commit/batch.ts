@@ -1,9 +1,19 @@
 import type { Context } from '@opentelemetry/api';
 import { classifyTxnError } from '../consul/errors.ts';
-import { encodeOperation, MAX_TXN_BYTES, MAX_TXN_OPERATIONS } from '../consul/txn.ts';
+import { checkPlace, foldId, nodePlace, servicePlace } from '../consul/service-ids.ts';
+import {
+  encodeOperation,
+  MAX_TXN_BYTES,
+  MAX_TXN_OPERATIONS,
+  type TxnOutcome,
+  type WrittenRow,
+} from '../consul/txn.ts';
+import type { ModifyIndex } from '../consul/types.ts';
 import { AbortedError, RetryableError } from '../core/errors.ts';
 import {
   CLAIMS_KEY,
+  type CatalogWrite,
+  type Place,
   type RefusedOperation,
   type UnitOutcome,
   type WriteOperation,
@@ -34,13 +44,20 @@ interface Carrier {
   readonly operation: WriteOperation;
 }
 
-/** Units that adopt at the same time carry the same compare-and-set of the claims key: it stands once. */
-export function isShared(operation: WriteOperation): boolean {
+/**
+ * What several units of a transaction may carry, and stands once then: the compare-and-set of the claims key of those
+ * that adopt at the same time, and the node that all of them need.
+ */
+function isShared(operation: WriteOperation): boolean {
+  return movesClaims(operation) || operation.verb === 'node-create';
+}
+
+function movesClaims(operation: WriteOperation): boolean {
   return operation.realm === 'record' && operation.key === CLAIMS_KEY;
 }
 
 export function carriesClaims({ operations }: WriteUnit): boolean {
-  return operations.some(isShared);
+  return operations.some(movesClaims);
 }
 
 /** The units, from the oldest, that could go as one transaction now. */
@@ -110,6 +127,43 @@ export function layOut(batch: readonly Pending[]): { fragments: string[]; carrie
   return { fragments, carriers };
 }
 
+type Applied = Extract<TxnOutcome, { applied: true }>;
+
+/** Where the transaction has left what it wrote. */
+export function indexesOf(
+  { entries, rows }: Pick<Applied, 'entries' | 'rows'>,
+  carriers: readonly (readonly Carrier[])[],
+): ReadonlyMap<Place, ModifyIndex> {
+  const indexes = new Map<Place, ModifyIndex>(entries.map(({ key, modifyIndex }) => [key, modifyIndex]));
+  const services = serviceWrites(carriers);
+  for (const row of rows) {
+    const place = placeOfRow(row, services);
+    if (place !== undefined) indexes.set(place, row.modifyIndex);
+  }
+  return indexes;
+}
+
+type ServiceWrite = Extract<CatalogWrite, { verb: 'service-cas' | 'service-get' }>;
+
+function serviceWrites(carriers: readonly (readonly Carrier[])[]): ServiceWrite[] {
+  return carriers
+    .map(([carrier]) => carrier?.operation)
+    .filter(operation => operation?.verb === 'service-cas' || operation?.verb === 'service-get');
+}
+
+/** Consul answers in the order of the operations, but names a service without its node: it is the next one of that id. */
+function placeOfRow({ table, node, id }: WrittenRow, services: ServiceWrite[]): Place | undefined {
+  if (table === 'node') return nodePlace(node);
+  if (table === 'check') return checkPlace(node, id);
+  const at = services.findIndex(write => idOf(write) === foldId(id));
+  const [write] = at < 0 ? [] : services.splice(at, 1);
+  return write && servicePlace(write.node, id);
+}
+
+function idOf(write: ServiceWrite): string {
+  return write.verb === 'service-cas' ? write.service.id : write.id;
+}
+
 /**
  * Answers the units that a refusal names; returns the others, which may be sent again.
  *
@@ -155,7 +209,7 @@ export function answerOutrun(waiting: readonly Pending[], committed: readonly Pe
   const moved = committed.map(({ unit }) => claimsIndex(unit)).find(index => index !== undefined);
   if (moved === undefined) return [...waiting];
   return waiting.filter(({ unit, resolve }) => {
-    const operation = unit.operations.find(isShared);
+    const operation = unit.operations.find(movesClaims);
     if (operation === undefined || claimsIndex(unit) !== moved) return true;
     resolve({
       kind: 'refused',
@@ -166,7 +220,7 @@ export function answerOutrun(waiting: readonly Pending[], committed: readonly Pe
 }
 
 function claimsIndex({ operations }: WriteUnit): number | undefined {
-  const operation = operations.find(isShared);
+  const operation = operations.find(movesClaims);
   return operation?.verb === 'cas' ? operation.index : undefined;
 }
 

@@ -9,6 +9,7 @@ import {
   carriesClaims,
   cut,
   fenceFragment,
+  indexesOf,
   layOut,
   type Pending,
 } from './batch.ts';
@@ -198,7 +199,7 @@ export class GroupCommit {
     }
     if (outcome.applied) {
       report('applied');
-      const indexes = new Map(outcome.entries.map(({ key, modifyIndex }) => [key, modifyIndex]));
+      const indexes = indexesOf(outcome, carriers);
       for (const { resolve } of batch) resolve({ kind: 'applied', indexes });
       this.#pending = answerOutrun(this.#pending, batch);
       return [];

@@ -1,3 +1,4 @@
+import type { Cidr } from '../core/cidr.ts';
 import type { Secret } from './secret.ts';
 import { type Environment, environment, MEANINGFUL_WHEN_EMPTY } from './settings.ts';
 import { isServiceLink, unknownSettingProblems } from './unknown-settings.ts';
@@ -34,6 +35,10 @@ export interface Config {
   readonly probePort: number;
   /** 0: any free port. */
   readonly metricsPort: number;
+  /** What health checks may reach though it is refused by default. */
+  readonly probeAllow: readonly Cidr[];
+  /** What a ConsulService may have an agent do: register instances and run checks at all, and run programs. */
+  readonly agentMode: { readonly agent: boolean; readonly scripts: boolean };
   /** The own Pod; all undefined outside of one. */
   readonly pod: {
     readonly name: string | undefined;
@@ -89,6 +94,10 @@ function contradictions(settings: Environment): string[] {
   } else if (schemes.size > 1) {
     problems.push('CONSUL_HTTP_ADDR must be all http:// or all https://: a failover must not drop TLS');
   }
+  // A failover would register everything once more, with another agent.
+  if (settings.PROCONSUL_AGENT_MODE && origins(settings).length > 1) {
+    problems.push('CONSUL_HTTP_ADDR must be one address with PROCONSUL_AGENT_MODE=true: that of the agent');
+  }
   return problems;
 }
 
@@ -136,6 +145,8 @@ function assemble(settings: Environment): Config {
     bindAddress: settings.PROCONSUL_BIND_ADDRESS,
     probePort: settings.PROCONSUL_PROBE_PORT,
     metricsPort: settings.PROCONSUL_METRICS_PORT,
+    probeAllow: settings.PROCONSUL_PROBE_ALLOW_CIDRS ?? [],
+    agentMode: { agent: settings.PROCONSUL_AGENT_MODE, scripts: settings.PROCONSUL_ALLOW_SCRIPT_CHECKS },
     pod: { name: settings.POD_NAME, namespace: settings.POD_NAMESPACE, uid: settings.POD_UID },
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  cidrs,
   consulAddresses,
   datacenter,
   dnsLabel,
@@ -98,6 +99,21 @@ export const environment = z.object({
   PROCONSUL_PROBE_PORT: port
     .prefault('8081')
     .describe('Port of `/livez` and `/readyz`; `0`: any free one, logged.'),
+  PROCONSUL_PROBE_ALLOW_CIDRS: cidrs
+    .optional()
+    .describe(
+      'Ranges of addresses, separated by commas, that health checks may reach although they are refused by default: loopback, link-local, metadata, multicast, reserved and transition addresses, and the hosts of Consul and of the API server. Whoever may write a ConsulService can have the operator send requests there.',
+    ),
+  PROCONSUL_AGENT_MODE: flag
+    .prefault('false')
+    .describe(
+      '`true`: a ConsulService may have `registration: Agent`. Its instances are registered with the agent at `CONSUL_HTTP_ADDR`, which has to be a single address then, and that agent runs their checks: whoever may write a ConsulService can have it send requests.',
+    ),
+  PROCONSUL_ALLOW_SCRIPT_CHECKS: flag
+    .prefault('false')
+    .describe(
+      '`true`: with `PROCONSUL_AGENT_MODE`, a ConsulService may have checks that run programs on the host of the agent, with its rights. The agent has to allow it as well (`enable_script_checks`).',
+    ),
   PROCONSUL_METRICS_PORT: port.prefault('8080').describe('Port of `/metrics`; `0`: any free one, logged.'),
   POD_NAME: kubernetesName
     .optional()

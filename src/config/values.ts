@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Cidr } from '../core/cidr.ts';
 import { parseDurationMs } from '../core/duration.ts';
 import { Secret } from './secret.ts';
 
@@ -83,6 +84,28 @@ export const namespaceScope = z.string().transform((text, context): NamespaceSco
   context.addIssue('must be * or namespaces separated by commas, such as shop,billing');
   return z.NEVER;
 });
+
+const MAX_RANGES = 64;
+
+/** Ranges of addresses separated by commas; an address alone is a range of one. */
+export const cidrs = z.string().transform((text, context): readonly Cidr[] => {
+  const ranges = text.split(',').map(part => cidr(part.trim()));
+  if (ranges.length <= MAX_RANGES && ranges.every(range => range !== undefined)) return ranges;
+  context.addIssue(
+    `must be up to ${MAX_RANGES} ranges of addresses separated by commas, such as 10.0.0.0/8,fd00::/8, IPv4 ones in their own form`,
+  );
+  return z.NEVER;
+});
+
+function cidr(text: string): Cidr | undefined {
+  const [, address = '', prefix] = /^([0-9a-f.:]{2,45})(?:\/(\d{1,3}))?$/i.exec(text) ?? [];
+  const version = isIP(address);
+  // An IPv6 range in which IPv4 addresses are wrapped would match nothing: they are unwrapped before they are looked at.
+  if (version === 0 || (version === 6 && address.includes('.'))) return undefined;
+  const most = version === 4 ? 32 : 128;
+  const bits = Number(prefix ?? most);
+  return bits <= most ? { family: `ipv${version as 4 | 6}`, address, prefix: bits } : undefined;
+}
 
 /** One Consul address as written; which scheme a bare one gets depends on the TLS settings. */
 export interface WrittenAddress {

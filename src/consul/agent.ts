@@ -10,7 +10,11 @@ export interface AgentSelf {
   /** Where config entries are written; `datacenter` itself unless several are federated. */
   readonly primaryDatacenter: string;
   readonly nodeName: string;
+  /** Kept in its data folder: an agent that comes back without what it knew has another one. */
+  readonly nodeId: string;
   readonly server: boolean;
+  /** Whether it runs scripts for checks that are registered over HTTP. */
+  readonly runsScripts: boolean;
 }
 
 /** https://developer.hashicorp.com/consul/api-docs/agent */
@@ -21,6 +25,8 @@ export interface AgentReads {
   self(options: CallOptions): Promise<AgentSelf>;
   /** Raft address of the leader as this server believes, undefined without one. No check of health: it may be dead. */
   leader(options: CallOptions): Promise<string | undefined>;
+  /** Raft addresses of the servers of the datacenter, `10.0.0.5:8300`; needs no right. */
+  peers(options: CallOptions): Promise<readonly string[]>;
 }
 
 export function createAgent(send: SendRequest): AgentReads {
@@ -30,16 +36,19 @@ export function createAgent(send: SendRequest): AgentReads {
   return {
     version: async options => (await get('/v1/agent/version', VERSION, options)).HumanVersion,
     self: async options => {
-      const { Config } = await get('/v1/agent/self', SELF, options);
+      const { Config, DebugConfig } = await get('/v1/agent/self', SELF, options);
       return {
         version: Config.Version,
         datacenter: Config.Datacenter,
         primaryDatacenter: Config.PrimaryDatacenter || Config.Datacenter,
         nodeName: Config.NodeName,
+        nodeId: Config.NodeID ?? '',
         server: Config.Server,
+        runsScripts: DebugConfig?.EnableRemoteScriptChecks ?? true,
       };
     },
     leader: async options => (await get('/v1/status/leader', z.string(), options)) || undefined,
+    peers: async options => (await get('/v1/status/peers', z.array(z.string()).nullable(), options)) ?? [],
   };
 }
 
@@ -51,6 +60,8 @@ const SELF = z.object({
     Datacenter: z.string(),
     PrimaryDatacenter: z.string().optional(),
     NodeName: z.string(),
+    NodeID: z.string().optional(),
     Server: z.boolean(),
   }),
+  DebugConfig: z.object({ EnableRemoteScriptChecks: z.boolean().optional() }).optional(),
 });

@@ -1,6 +1,9 @@
 import { z } from 'zod';
+import type { NodeRow } from './nodes.ts';
+import { type ServiceRegistration, wireService } from './registration.ts';
 import { answerOf, type ConsulReply, parseBody, parseTrue } from './reply.ts';
 import { sendGet, type SendRequest } from './request.ts';
+import { parseNodeName, parseServiceId } from './service-ids.ts';
 import type { Answer, CallOptions, ReadOptions } from './types.ts';
 
 export interface CatalogNode {
@@ -26,11 +29,24 @@ export interface CatalogWrites {
   registerNode(node: CatalogNode, options: CallOptions): Promise<void>;
 }
 
+/** Handed to `commit/service-registrations.ts` and to nobody else. */
+export interface ServiceWrites {
+  /**
+   * Writes a service with the fields that transactions drop, on a node that is there, in the place of whatever has its id:
+   * nothing is compared. There is no deregistering here, for that takes down a whole node when an id is missing;
+   * services and checks are deleted by transaction.
+   *
+   * @throws TerminalError `CONSUL_INVALID` for a service that Consul refuses.
+   */
+  register(node: NodeRow, service: ServiceRegistration, options: CallOptions): Promise<void>;
+}
+
 /** @param datacenter goes into the body of writes: they take no heed of `?dc=`. */
 export function createCatalog(
   send: SendRequest,
   datacenter: string | undefined,
 ): CatalogReads & CatalogWrites {
+  const register = createRegister(send, datacenter);
   return {
     getNode: async (node, options) => {
       const path = `/v1/catalog/node/${encodeURIComponent(node)}`;
@@ -42,19 +58,36 @@ export function createCatalog(
       return await sendGet(send, { template: path, path, parse }, options);
     },
     registerNode: async ({ node, address, meta }, options) =>
-      await send(
-        {
-          method: 'PUT',
-          template: '/v1/catalog/register',
-          path: '/v1/catalog/register',
-          body: JSON.stringify({ Datacenter: datacenter, Node: node, Address: address, NodeMeta: meta }),
-          writes: true,
-          repeatable: true,
-          parse: parseTrue,
-        },
-        options,
-      ),
+      await register({ Node: node, Address: address, NodeMeta: meta }, options),
   };
+}
+
+export function createServiceWrites(send: SendRequest, datacenter: string | undefined): ServiceWrites {
+  const register = createRegister(send, datacenter);
+  return {
+    register: async ({ node, address }, service, options) => {
+      const content = { ...wireService(service), ID: parseServiceId(service.id) };
+      // Without SkipNodeUpdate the node would lose its meta.
+      const place = { Node: parseNodeName(node), Address: address, SkipNodeUpdate: true };
+      await register({ ...place, Service: content }, options);
+    },
+  };
+}
+
+function createRegister(send: SendRequest, datacenter: string | undefined) {
+  return async (content: object, options: CallOptions): Promise<void> =>
+    await send(
+      {
+        method: 'PUT',
+        template: '/v1/catalog/register',
+        path: '/v1/catalog/register',
+        body: JSON.stringify({ Datacenter: datacenter, ...content }),
+        writes: true,
+        repeatable: true,
+        parse: parseTrue,
+      },
+      options,
+    );
 }
 
 /** `null` where there is no such node. */

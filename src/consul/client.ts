@@ -4,7 +4,14 @@ import { Semaphore } from '../core/semaphore.ts';
 import { SCOPE } from '../telemetry/names.ts';
 import { AddressRing, parseAddress } from './address.ts';
 import { type AgentReads, createAgent } from './agent.ts';
-import { type CatalogReads, type CatalogWrites, createCatalog } from './catalog.ts';
+import { type AgentServiceReads, type AgentServiceWrites, createAgentServices } from './agent-services.ts';
+import {
+  type CatalogReads,
+  type CatalogWrites,
+  createCatalog,
+  createServiceWrites,
+  type ServiceWrites,
+} from './catalog.ts';
 import { type ConfigEntryReads, type ConfigEntryWrites, createConfigEntries } from './config-entry.ts';
 import { consulError } from './errors.ts';
 import { type ConsulHealth, HealthMonitor } from './health.ts';
@@ -12,6 +19,7 @@ import type { RequestSample } from './instrumentation.ts';
 import { createKv, type KvReads, type KvWrites } from './kv.ts';
 import { type Channel, createSender } from './sender.ts';
 import { createSessions, type SessionReads, type SessionWrites } from './session.ts';
+import { createNodes, type NodeReads } from './nodes.ts';
 import type { TlsFiles } from './tls.ts';
 import { fixedToken, isUsableToken, TokenFile, type TokenSource } from './token.ts';
 import { Connections } from './transport.ts';
@@ -25,7 +33,9 @@ export interface ConsulReads {
   readonly sessions: SessionReads;
   readonly configEntries: ConfigEntryReads;
   readonly catalog: CatalogReads;
+  readonly nodes: NodeReads;
   readonly agent: AgentReads;
+  readonly agentServices: AgentServiceReads;
 }
 
 /** All that changes Consul. Handed to the write choke point and to the election, and to nobody else. */
@@ -35,6 +45,8 @@ export interface ConsulWrites {
   readonly sessions: SessionWrites;
   readonly configEntries: ConfigEntryWrites;
   readonly catalog: CatalogWrites;
+  readonly services: ServiceWrites;
+  readonly agentServices: AgentServiceWrites;
 }
 
 export type ConsulClient = ConsulReads &
@@ -102,7 +114,10 @@ export function createConsulClient(options: ConsulClientOptions): ConsulClient {
     sessions: createSessions(send),
     configEntries: createConfigEntries(send),
     catalog: createCatalog(send, datacenter),
+    services: createServiceWrites(send, datacenter),
+    nodes: createNodes(send),
     agent: createAgent(send),
+    agentServices: createAgentServices(send),
     health,
     close: async () => {
       closing.abort();

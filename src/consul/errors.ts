@@ -146,6 +146,10 @@ const SERVER_TEXTS: readonly (readonly [RegExp, ConsulErrorCode])[] = [
   [/rate limit/i, 'CONSUL_RATE_LIMITED'],
   [/is incompatible with L7|Referenced JWT Provider/i, 'CONSUL_DEPENDENCY'],
   [
+    /Port or SocketPath must be set|Proxy\.DestinationServiceName must|upstreams cannot contain duplicates/,
+    'CONSUL_INVALID',
+  ],
+  [
     /Must provide|[Ii]nvalid|Sources\[|At least one source|Missing check|exceeds|load metadata|^Name|JWT provider name is/,
     'CONSUL_INVALID',
   ],
@@ -185,11 +189,17 @@ export function classifyTxnError(error: { readonly opIndex: number; readonly wha
     return error.opIndex === 0 ? 'lost-fence' : 'precondition';
   }
   if (/^(?:Permission denied|ACL not found)/.test(error.what)) return 'denied';
-  return PRECONDITION.test(error.what) ? 'precondition' : 'other';
+  return PRECONDITIONS.some(pattern => pattern.test(error.what)) ? 'precondition' : 'other';
 }
 
-const PRECONDITION =
-  /^(?:failed to (?:set|delete|lock|unlock) key ".*|failed index check .*|failed to check index.*|key ".*" (?:exists|doesn't exist))$/;
+const PRECONDITIONS: readonly RegExp[] = [
+  /^(?:failed to (?:set|delete|lock|unlock) key ".*|failed index check .*|failed to check index.*|key ".*" (?:exists|doesn't exist))$/,
+  /^failed to set node ".*", index is stale$/,
+  /^failed to (?:set|delete) (?:service|check) ".*" on node ".*", index is stale$/,
+  /^service ".*" on node ".*" doesn't exist$/,
+  // The node of a service went, or the service of a check.
+  /^Missing (?:node|service) registration$/,
+];
 
 /** Why a transaction that takes or gives up a lock was refused. `moved`: the key is not as `check-index` believes. */
 export type LockRefusal = 'held' | 'lock-delay' | 'invalid-session' | 'moved' | 'denied' | 'other';

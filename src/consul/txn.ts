@@ -3,6 +3,7 @@ import { badReply, consulError } from './errors.ts';
 import { KV_ENTRY, toKvEntry } from './kv-entry.ts';
 import { type ConsulReply, parseBody } from './reply.ts';
 import type { ConsulRequest, SendRequest } from './request.ts';
+import { type CatalogOperation, encodeCatalogOperation } from './txn-catalog.ts';
 import { type CallOptions, type KvEntry, type ModifyIndex, parseSessionId, type SessionId } from './types.ts';
 
 /** `maxTxnOps` in `agent/txn_endpoint.go`. */
@@ -36,6 +37,8 @@ export type KvOperation =
   | { readonly verb: 'delete-cas' | 'check-index'; readonly key: string; readonly index: ModifyIndex }
   | { readonly verb: 'check-not-exists' | 'get' | 'get-or-empty'; readonly key: string };
 
+export type TxnOperation = KvOperation | CatalogOperation;
+
 /** One entry of `Errors`: all that failed are listed, not only the first. `classifyTxnError` says what it means. */
 export interface TxnOperationError {
   readonly opIndex: number;
@@ -45,12 +48,23 @@ export interface TxnOperationError {
 /** What a transaction tells of a key. Consul sends no value back for what was written. */
 export type WrittenEntry = Omit<KvEntry, 'value'>;
 
+/** What a transaction tells of a row of the catalog. A service is named without its node. */
+export interface WrittenRow {
+  readonly table: 'node' | 'service' | 'check';
+  /** Empty for a service. */
+  readonly node: string;
+  readonly id: string;
+  readonly modifyIndex: ModifyIndex;
+}
+
 /** All or nothing. A refusal (409) is a value: what it means is for the caller to decide. */
 export type TxnOutcome =
   | {
       readonly applied: true;
       /** What stands there now, in the order of the operations; deletes and `check-not-exists` have no entry. */
       readonly entries: readonly WrittenEntry[];
+      /** The same of the catalog; a check whose service is absent was not written, and has none. */
+      readonly rows: readonly WrittenRow[];
       /** The highest ModifyIndex among them, 0 without any. */
       readonly index: number;
     }
@@ -110,14 +124,15 @@ export function txnRequest<T>(
  * @throws TypeError for what must never be sent: an empty session, which would pass while nobody holds the lock, an
  * index that would drop out of the JSON and read as 0, a key that JSON cannot carry.
  */
-export function encodeOperation(operation: KvOperation): string {
+export function encodeOperation(operation: TxnOperation): string {
+  if (!('key' in operation)) return encodeCatalogOperation(operation);
   const { verb, key } = operation;
   if (!key.isWellFormed() || key === '') throw new TypeError('a key that JSON cannot carry');
   return `{"KV":{"Verb":"${verb}","Key":${JSON.stringify(key)}${details(operation)}}}`;
 }
 
 /** Bytes of `encodeOperation(operation)`, without writing its value. @throws TypeError as that does. */
-export function encodedBytes(operation: KvOperation): number {
+export function encodedBytes(operation: TxnOperation): number {
   if (!('value' in operation)) return Buffer.byteLength(encodeOperation(operation));
   const bare = encodeOperation({ ...operation, value: NO_VALUE });
   return Buffer.byteLength(bare) + Math.ceil(operation.value.length / 3) * 4;
@@ -163,14 +178,31 @@ function uint64(flags: bigint): string {
   return flags.toString();
 }
 
-const RESULTS = z.object({ Results: z.array(z.object({ KV: KV_ENTRY })), Errors: z.null() });
+const MODIFY_INDEX = z.int().positive();
+
+/** Each has one of the four. Of rows of the catalog no more than what a receipt says is read. */
+const RESULT = z.object({
+  KV: KV_ENTRY.optional(),
+  Node: z.object({ Node: z.string().min(1), ModifyIndex: MODIFY_INDEX }).optional(),
+  Service: z.object({ ID: z.string().min(1), ModifyIndex: MODIFY_INDEX }).optional(),
+  Check: z
+    .object({ Node: z.string().min(1), CheckID: z.string().min(1), ModifyIndex: MODIFY_INDEX })
+    .optional(),
+});
+
+const RESULTS = z.object({ Results: z.array(RESULT), Errors: z.null() });
 
 const ERRORS = z.object({
   Errors: z.array(z.object({ OpIndex: z.int().nonnegative(), What: z.string() })).nonempty(),
 });
 
 type ParsedOutcome =
-  | { readonly applied: true; readonly entries: readonly KvEntry[]; readonly index: number }
+  | {
+      readonly applied: true;
+      readonly entries: readonly KvEntry[];
+      readonly rows: readonly WrittenRow[];
+      readonly index: number;
+    }
   | Extract<TxnOutcome, { applied: false }>;
 
 /** @param operations how many were sent: an error that speaks of another is none of Consul's. */
@@ -184,6 +216,23 @@ export function parseOutcome(reply: ConsulReply, operations: number): ParsedOutc
       throw badReply(reply.site, 'an operation that was not sent');
     return { applied: false, errors };
   }
-  const entries = parseBody(RESULTS, reply).Results.map(({ KV }) => toKvEntry(KV, reply));
-  return { applied: true, entries, index: Math.max(0, ...entries.map(entry => entry.modifyIndex)) };
+  const entries: KvEntry[] = [];
+  const rows: WrittenRow[] = [];
+  for (const result of parseBody(RESULTS, reply).Results) {
+    if (result.KV === undefined) rows.push(toRow(result, reply));
+    else entries.push(toKvEntry(result.KV, reply));
+  }
+  const index = Math.max(0, ...[...entries, ...rows].map(({ modifyIndex }) => modifyIndex));
+  return { applied: true, entries, rows, index };
+}
+
+function toRow({ Node, Service, Check }: z.infer<typeof RESULT>, reply: ConsulReply): WrittenRow {
+  if (Service !== undefined)
+    return { table: 'service', node: '', id: Service.ID, modifyIndex: Service.ModifyIndex as ModifyIndex };
+  if (Check !== undefined) {
+    const { Node: node, CheckID: id, ModifyIndex: modifyIndex } = Check;
+    return { table: 'check', node, id, modifyIndex: modifyIndex as ModifyIndex };
+  }
+  if (Node === undefined) throw badReply(reply.site, 'a result of another kind');
+  return { table: 'node', node: Node.Node, id: Node.Node, modifyIndex: Node.ModifyIndex as ModifyIndex };
 }

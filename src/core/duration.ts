@@ -1,4 +1,6 @@
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;
+/** Finer than that there is none: `1.001s` are 1001 ms, and not the number next to it. */
+const NS_PER_MS = 1e6;
 /** Longer than any duration in use, short enough to be harmless to the pattern. */
 const MAX_LENGTH = 32;
 const WHOLE = /^(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|m|s))+$/;
@@ -15,5 +17,5 @@ export function parseDurationMs(text: string): number | undefined {
   let ms = 0;
   for (const [, amount, unit] of text.matchAll(PART))
     ms += Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS];
-  return ms;
+  return Math.round(ms * NS_PER_MS) / NS_PER_MS;
 }

@@ -4,6 +4,8 @@
  */
 export const OPERATOR_ERROR_CODES = {
   ABORTED: 'The turn was cut short by shutdown or by losing the lead. Nothing was lost: it runs again.',
+  AGENT_NOT_ALLOWED:
+    'The operator was not told that services may be registered with its agent, or with script checks. The message names the setting.',
   CLUSTER_NOT_LISTED:
     'Pods, Services or EndpointSlices cannot be listed, so nobody knows who may lead. Grant list and watch as the message says.',
   COMMAND_UNKNOWN: 'The process was started with a command it does not have. Use `run` or `release`.',
@@ -29,6 +31,10 @@ export const OPERATOR_ERROR_CODES = {
     'A lock that was asked for once, without waiting for it, is held by another or in its lock-delay.',
   LEASE_CONTENDED:
     'The Lease of this install kept changing while a tenure was opened. It is tried again by itself.',
+  NODE_NOT_OURS:
+    'A node of the catalog that is not for instances: it has a Consul agent, or belongs to the operator. Name another node.',
+  OWN_SERVERS_UNKNOWN:
+    'A name under which Consul or the API server is reached does not resolve, so nobody knows which addresses checks must not ask. It is tried again by itself.',
   PORT_UNAVAILABLE:
     'A port for probes or metrics is taken or not allowed. Change the setting that the message names.',
   PRIVATE_KEY_DAMAGED:

@@ -9,6 +9,11 @@ export class Semaphore {
     this.#free = places;
   }
 
+  /** How many wait for a place. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /**
    * Waits for a place and holds it until the returned function is called, once.
    * @throws AbortedError, caused by the signal's reason, when that aborts first.

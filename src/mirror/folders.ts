@@ -1,8 +1,8 @@
 /** Long polls kept open on the key space, whatever the number of resources. */
-export const MAX_WATCHED_PREFIXES = 4;
+export const MAX_WATCHED_PREFIXES = 3;
 
 /**
- * Which prefixes are watched, at most four and none of them empty: one per first segment, as long as all its keys
+ * Which prefixes are watched, at most three and none of them empty: one per first segment, as long as all its keys
  * allow. A prefix is only ever widened while the process lives, so that resources do not flap between watched and
  * swept; keys that no prefix covers, and those without a folder, are swept.
  */

@@ -1,4 +1,5 @@
 import { type KvEntry, type ModifyIndex, NOT_THERE } from '../consul/types.ts';
+import { parseInstanceName } from '../core/instance-names.ts';
 import { parseClaimName, readClaimState } from '../core/intention-claims.ts';
 import { parseJson } from '../core/json.ts';
 import { keyProblem, prefixProblem } from '../core/keys.ts';
@@ -16,7 +17,7 @@ import type { ResourceRef } from '../core/resource.ts';
  *
  * A name maps to the fingerprint of what was last written there; the empty fingerprint means claimed and not yet
  * written. An operation on a key travels with the compare-and-set of the shard that lists it; what no transaction can
- * carry is announced there first (`core/intention-claims.ts`).
+ * carry is announced there first (`core/intention-claims.ts`, `core/instance-names.ts`).
  */
 export interface OwnerRecord {
   readonly ref: ResourceRef;
@@ -90,12 +91,18 @@ export function encodeShard(names: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(JSON.stringify({ names: toEntries(names) }));
 }
 
-/** Whether the names in its record are keys of the key/value store. Those of an intention are claims (`intention-claims.ts`). */
+/** The kinds whose names are no keys, with what reads one. */
+const NAMES: Readonly<Record<string, (name: string) => unknown>> = {
+  ConsulIntention: parseClaimName,
+  ConsulService: parseInstanceName,
+};
+
+/** Whether the names in its record are keys of the key/value store, and not of another part of Consul (`NAMES`). */
 export function ownsKeys({ kind }: Pick<ResourceRef, 'kind'>): boolean {
-  return kind !== 'ConsulIntention';
+  return !Object.hasOwn(NAMES, kind);
 }
 
-/** Whether what a record says of a name is more than that it is claimed. */
+/** Whether what a record says of a name is more than that it is claimed: claims are marked alike in every kind. */
 export function isWritten(recorded: string): boolean {
   return readClaimState(recorded).kind !== 'claimed';
 }
@@ -141,10 +148,10 @@ export function decodeRecords(installId: string, entries: readonly KvEntry[]): O
   return [...found.values()];
 }
 
-/** Whether a resource of this kind can own what the name says: a claim on an intention, or a key. */
+/** Whether a resource of this kind can own what the name says: an instance, a claim on an intention, or a key. */
 function isNameOf(ref: ResourceRef, name: string, installId: string): boolean {
   if (ownsKeys(ref)) return keyProblem(name) === undefined || isDefaultSlotKey(installId, ref, name);
-  return parseClaimName(name) !== undefined;
+  return NAMES[ref.kind]?.(name) !== undefined;
 }
 
 /** As `shardKey` writes it: any other spelling is another key. */

@@ -3,8 +3,8 @@ import { type ResourceKey, type ResourceRef, resourceKey, resourceRef } from '..
 import type { Ledger } from './ledger.ts';
 
 /** Inferred removals of more than this share of the records, if there are more than so many, wait for a go-ahead. */
-const HELD_SHARE = 0.3;
-const HELD_FROM_RECORDS = 20;
+export const HELD_SHARE = 0.3;
+export const HELD_FROM_RECORDS = 20;
 /** Deletions seen before any record is known; beyond that the oldest count as inferred, which is the safe side. */
 const MAX_SEEN_EARLY = 10_000;
 

@@ -3,6 +3,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { GroupCommit, type TransactionReport } from '../../../src/commit/group-commit.ts';
 import {
   CLAIMS_KEY,
+  type KeyOperation,
+  placeOf,
   type UnitOutcome,
   type WriteOperation,
   type WriteUnit,
@@ -43,7 +45,7 @@ beforeEach(() => {
 });
 
 const index = (number: number) => number as ModifyIndex;
-const create = (key: string, value = 'v', at = 0): WriteOperation => ({
+const create = (key: string, value = 'v', at = 0): KeyOperation => ({
   realm: 'data',
   verb: 'cas',
   key,
@@ -56,7 +58,11 @@ const claim = (at: number): WriteOperation => ({
   realm: 'record',
 });
 const aUnit = (...operations: readonly WriteOperation[]): WriteUnit => ({
-  owner: { kind: 'ConsulKV', namespace: 'shop', name: operations[0]?.key ?? 'none' },
+  owner: {
+    kind: 'ConsulKV',
+    namespace: 'shop',
+    name: operations[0] === undefined ? 'none' : placeOf(operations[0]),
+  },
   operations,
 });
 const submit = (...operations: readonly WriteOperation[]) => commits.submit(aUnit(...operations), tenure);
@@ -310,7 +316,7 @@ describe('a refusal', () => {
     ]);
     expect(consul.store.get('x')).toBeUndefined();
     const { operations } = (await submitted[1]) as Extract<UnitOutcome, { kind: 'refused' }>;
-    expect(operations.map(({ operation, what }) => [operation.key, what])).toEqual([
+    expect(operations.map(({ operation, what }) => [placeOf(operation), what])).toEqual([
       ['b', 'failed to set key "b", index is stale'],
     ]);
     expect(reports.map(({ result }) => result)).toEqual(['refused', 'applied']);

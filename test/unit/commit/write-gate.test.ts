@@ -1,7 +1,13 @@
 import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { GroupCommit } from '../../../src/commit/group-commit.ts';
-import { CLAIMS_KEY, type WriteOperation, type WriteUnit } from '../../../src/commit/operations.ts';
+import {
+  CLAIMS_KEY,
+  type KeyOperation,
+  placeOf,
+  type WriteOperation,
+  type WriteUnit,
+} from '../../../src/commit/operations.ts';
 import { createSoleTenure } from '../../support/sole-tenure.ts';
 import type { Tenure } from '../../../src/commit/tenure.ts';
 import { type Tenancy, WriteGate } from '../../../src/commit/write-gate.ts';
@@ -36,7 +42,7 @@ function aGate(options: GateOptions = {}): WriteGate {
   return new WriteGate(tenancy === undefined ? gated : { ...gated, tenancy });
 }
 
-const write = (key: string, realm: WriteOperation['realm'] = 'data'): WriteOperation => ({
+const write = (key: string, realm: KeyOperation['realm'] = 'data'): KeyOperation => ({
   realm,
   verb: 'cas',
   key,
@@ -156,10 +162,7 @@ describe('a dry run', () => {
     const refused = await gate.commit(wanted).catch((error: unknown) => error as Error & { reason: string });
     expect(refused).toMatchObject({ name: 'TerminalError', code: 'DRY_RUN', reason: 'DryRun' });
     expect('message' in refused && refused.message).toBe(
-      `dry run: would write a, b; delete ${many
-        .slice(0, 10)
-        .map(({ key }) => key)
-        .join(', ')}, …`,
+      `dry run: would write a, b; delete ${many.slice(0, 10).map(placeOf).join(', ')}, …`,
     );
     nothingSent();
   });

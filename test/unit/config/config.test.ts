@@ -36,6 +36,8 @@ test('with nothing set, everything has its default', () => {
     bindAddress: '127.0.0.1',
     probePort: 8081,
     metricsPort: 8080,
+    probeAllow: [],
+    agentMode: { agent: false, scripts: false },
     pod: { name: undefined, namespace: undefined, uid: undefined },
   });
 });
@@ -60,6 +62,8 @@ test('with everything set, everything is as set', () => {
     PROCONSUL_BIND_ADDRESS: '::',
     PROCONSUL_PROBE_PORT: '0',
     PROCONSUL_METRICS_PORT: '9090',
+    PROCONSUL_PROBE_ALLOW_CIDRS: '10.0.0.0/8, ::1',
+    PROCONSUL_ALLOW_SCRIPT_CHECKS: 'true',
     POD_NAME: 'proconsul-0',
     POD_NAMESPACE: 'consul',
     POD_UID: '7b0d',
@@ -86,6 +90,11 @@ test('with everything set, everything is as set', () => {
     bindAddress: '::',
     probePort: 0,
     metricsPort: 9090,
+    probeAllow: [
+      { family: 'ipv4', address: '10.0.0.0', prefix: 8 },
+      { family: 'ipv6', address: '::1', prefix: 128 },
+    ],
+    agentMode: { agent: false, scripts: true },
     pod: { name: 'proconsul-0', namespace: 'consul', uid: '7b0d' },
   });
 });
@@ -139,6 +148,22 @@ describe('the addresses of Consul', () => {
   });
 });
 
+describe('agent mode', () => {
+  const agentMode = { PROCONSUL_AGENT_MODE: 'true' };
+
+  test('is switched on with one address, however it is written', () => {
+    const addresses = ['consul:8500', 'consul:8500,http://consul:8500'];
+    for (const address of addresses)
+      expect(configOf({ ...agentMode, CONSUL_HTTP_ADDR: address }).agentMode.agent).toBe(true);
+  });
+
+  test('is refused with several: each might be another agent', () => {
+    expect(problemOf({ ...agentMode, CONSUL_HTTP_ADDR: 'a:8500,b:8500' })).toBe(
+      'CONSUL_HTTP_ADDR must be one address with PROCONSUL_AGENT_MODE=true: that of the agent',
+    );
+  });
+});
+
 describe('namespaces', () => {
   test.each([
     { written: undefined, namespaces: 'all', secretNamespaces: 'all' },
@@ -159,6 +184,36 @@ describe('namespaces', () => {
       );
     },
   );
+});
+
+describe('ranges that checks may reach', () => {
+  test.each([
+    { written: '127.0.0.1', ranges: [{ family: 'ipv4', address: '127.0.0.1', prefix: 32 }] },
+    { written: '0.0.0.0/0', ranges: [{ family: 'ipv4', address: '0.0.0.0', prefix: 0 }] },
+    { written: 'FD00::/8', ranges: [{ family: 'ipv6', address: 'FD00::', prefix: 8 }] },
+    { written: '', ranges: [] },
+  ])('$written', ({ written, ranges }) => {
+    expect(configOf({ PROCONSUL_PROBE_ALLOW_CIDRS: written }).probeAllow).toEqual(ranges);
+  });
+
+  test.each([
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0/8',
+    '10.0.0.0/',
+    '10.0.0.0/-1',
+    '10.0.0.0/8,',
+    '10.0.0.0/8;10.1.0.0/16',
+    'fe80::1%eth0',
+    '::ffff:127.0.0.1/128',
+    'localhost',
+    '*',
+    Array.from({ length: 65 }, () => '10.0.0.0/8').join(','),
+  ])('%s is refused', written => {
+    expect(problemOf({ PROCONSUL_PROBE_ALLOW_CIDRS: written })).toMatch(
+      /^PROCONSUL_PROBE_ALLOW_CIDRS must be up to 64 ranges of addresses separated by commas/,
+    );
+  });
 });
 
 describe('a wrong setting stops the start with one line that names it and says what would be right', () => {

@@ -222,6 +222,30 @@ describe('a damaged record lists nothing, deletes nothing, and can be written ov
     expect(namesIn('ConsulLeaderLease')).toEqual(['orders/web']);
   });
 
+  test('instances are names in the record of a service, and neither keys nor claims are', () => {
+    const instances = [
+      '/service/vm/web-1',
+      '/service/proconsul-x-services-0/shop.web.pod-1',
+      '/agent/VM%201/web-1',
+    ];
+    const others = [
+      'web-1',
+      '/intention/orders/source//web',
+      '/service/vm',
+      '/service//web-1',
+      '/service/vm/Web-1',
+      '/agent/vm 1/web-1',
+    ];
+    const names = Object.fromEntries([...instances, ...others].map(name => [name, 'fp']));
+    const text = JSON.stringify({ uid: 'u', onDelete: 'Delete', names });
+    const namesIn = (kind: string) => [
+      ...listedNames(decode(anEntry(key(`${kind}/shop/a`), text))[0] as OwnerRecord).keys(),
+    ];
+    expect(namesIn('ConsulService')).toEqual(instances);
+    expect(namesIn('ConsulKV')).toEqual(['web-1']);
+    expect(namesIn('ConsulIntention')).toEqual(['/intention/orders/source//web']);
+  });
+
   test.each([
     ['{"token":"7","transitions":2}', { token: '7', transitions: 2 }],
     ['{"token":"9007199254740993"}', { token: '9007199254740993', transitions: 0 }],
