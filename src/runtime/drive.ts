@@ -13,14 +13,14 @@ export interface DriveOptions<Spec, Status extends CommonStatus, Observed, Chang
   readonly kind: Kind<Spec, Status, Observed, Change>;
   readonly turn: TurnState<StoredObject>;
   readonly subject: Subject<Spec, Status>;
-  /** Plan, but write nothing. */
+  /** Plan, but write nothing except what a plan tends. */
   readonly withhold?: boolean;
   readonly beforeFirstWrite?: () => Promise<void>;
   /** Called after each transaction that was applied, before anything else can fail. */
   readonly onApplied: (work: AppliedWork) => void;
 }
 
-/** Where a drive ended: a plan that is no change, unless changes are withheld, and what it was planned from. */
+/** Where a drive ended: a plan that is no change, unless it is withheld, and what it was planned from. */
 export interface Driven<Observed, Change> {
   readonly plan: KindPlan<Change>;
   readonly observed: Observed;
@@ -45,10 +45,11 @@ export async function drive<Spec, Status extends CommonStatus, Observed, Change>
     const observed = await span.step('observe', () => kind.observe(subject, asked));
     const plan = await span.step('plan', () => kind.plan(subject, observed));
     span.note({ plan: plan.kind });
-    if (plan.kind !== 'change' || withhold) return { plan, observed };
-    if (made === 0) await beforeFirstWrite?.();
+    const change = changeIn(plan, withhold);
+    if (change === undefined) return { plan, observed };
+    if (made === 0 && !withhold) await beforeFirstWrite?.();
     signal.throwIfAborted();
-    const receipt = await span.step('apply', () => kind.apply(subject, plan.change, observed));
+    const receipt = await span.step('apply', () => kind.apply(subject, change, observed));
     if (receipt.kind === 'applied') onApplied(receipt);
     if (receipt.kind === 'failed') return { plan, observed, failure: receipt };
     lost = receipt.kind === 'refused' ? lost + 1 : 0;
@@ -56,6 +57,12 @@ export async function drive<Spec, Status extends CommonStatus, Observed, Change>
     fresh = false;
   }
   throw tooLong();
+}
+
+/** What is to be applied of a plan; undefined: nothing. */
+function changeIn<Change>(plan: KindPlan<Change>, withhold: boolean): Change | undefined {
+  if (plan.kind !== 'change') return undefined;
+  return withhold ? plan.tend : plan.change;
 }
 
 function lostTooOften(): ConflictError {

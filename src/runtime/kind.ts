@@ -29,6 +29,8 @@ export type KindPlan<Change> =
       readonly summary: string;
       /** Consul equals the spec already: the change is one of the owner record alone. */
       readonly equal: boolean;
+      /** The part of it that a suspended resource gets too, such as results of checks. Undefined: nothing. */
+      readonly tend?: Change | undefined;
     }
   /** Something is needed that is not there yet. */
   | (Obstacle & { readonly kind: 'wait'; readonly againMs?: number | undefined })

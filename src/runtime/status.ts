@@ -118,7 +118,7 @@ function readyFor(ending: Ending, { spec, deleting }: StatusContext): WantedCond
     case 'withheld':
     case 'waiting':
     case 'refused': {
-      const blocked = deleting && ending.kind !== 'withheld';
+      const blocked = deleting && ending.kind !== 'withheld' && !takesItsTime(ending);
       return {
         type,
         status: 'False',
@@ -139,6 +139,11 @@ function readyFor(ending: Ending, { spec, deleting }: StatusContext): WantedCond
       return { type, status, reason: deleting ? 'DeletionBlocked' : cause, message: messageOf(ending.error) };
     }
   }
+}
+
+/** Nothing is in the way, as while instances are drained. */
+function takesItsTime({ kind, reason }: Extract<Ending, { reason: string }>): boolean {
+  return kind === 'waiting' && reason === 'Progressing';
 }
 
 /** The condition reason that an error stands for. */

@@ -141,7 +141,9 @@ class Shell<
   async #delete(turn: TurnState<Raw>, parsed: Parsed<Spec, Status>): Promise<Ending> {
     const resource = parsed.ok ? parsed.value : undefined;
     const onDelete = parsed.ok ? policiesOf(parsed.value.spec).deletionPolicy : parsed.deletionPolicy;
-    const held = heldBy(await this.#drive(turn, { ref: turn.ref, resource, deleting: true, onDelete }));
+    const subject = { ref: turn.ref, resource, deleting: true, onDelete };
+    const driven = await this.#drive(turn, subject);
+    const held = heldBy(driven, this.#options.kind.report(subject, driven.observed));
     if (held !== undefined) return held;
     await this.#finalizer.ensureAbsent(turn);
     return { kind: 'released' };
@@ -200,11 +202,14 @@ class Shell<
 }
 
 /** What the resource owns cannot be let go of yet. */
-function heldBy<Observed, Change>({ plan, failure }: Driven<Observed, Change>): Ending | undefined {
+function heldBy<Observed, Change>(
+  { plan, failure }: Driven<Observed, Change>,
+  report?: Report,
+): Ending | undefined {
   if (failure !== undefined) return { kind: 'failed', error: failure.error };
-  if (plan.kind === 'wait') return { ...haltedBy(plan), kind: 'waiting', againMs: plan.againMs };
+  if (plan.kind === 'wait') return { ...haltedBy(plan, report), kind: 'waiting', againMs: plan.againMs };
   if (plan.kind !== 'refuse') return undefined;
-  return { ...haltedBy(plan), kind: 'refused', againMs: plan.againMs };
+  return { ...haltedBy(plan, report), kind: 'refused', againMs: plan.againMs };
 }
 
 function haltedBy<Change>(

@@ -1,3 +1,4 @@
+import { placeOf } from '../../commit/operations.ts';
 import type { WriteGate } from '../../commit/write-gate.ts';
 import { type ModifyIndex, NOT_THERE } from '../../consul/types.ts';
 import type { ResourceRef } from '../../core/resource.ts';
@@ -41,7 +42,7 @@ export class KvApplier {
     const outcome = await this.#commit(ref, cut);
     if (outcome.kind === 'refused') {
       mirror.doubt(
-        outcome.operations.flatMap(({ operation: { realm, key } }) => (realm === 'data' ? [key] : [])),
+        outcome.operations.flatMap(({ operation }) => (operation.realm === 'data' ? [operation.key] : [])),
       );
       return { kind: 'refused' };
     }
@@ -66,7 +67,7 @@ export class KvApplier {
       return await commitRecord(this.#options, { ref, ...cut });
     } catch (error) {
       // Committed or not: nothing that is remembered can be trusted until it was read again.
-      if (!isUnwritten(error)) this.#options.mirror.forget(cut.operations.map(({ key }) => key));
+      if (!isUnwritten(error)) this.#options.mirror.forget(cut.operations.map(placeOf));
       throw error;
     }
   }

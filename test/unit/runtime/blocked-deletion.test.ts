@@ -14,6 +14,12 @@ const WAIT: Plan = {
   message: 'the other thing does not exist',
   againMs: 60_000,
 };
+const DRAINING: Plan = {
+  kind: 'wait',
+  reason: 'Progressing',
+  message: 'draining 2 instances',
+  againMs: 5_000,
+};
 const REFUSE: Plan = { kind: 'refuse', reason: 'UnsupportedByConsul', message: 'it cannot be taken out' };
 const DONE: Plan = { kind: 'noop', drifted: [] };
 
@@ -41,6 +47,12 @@ test.each<[what: string, plan: Plan, told: string, next: object]>([
     WAIT,
     'False DeletionBlocked: the other thing does not exist',
     { kind: 'requeue', afterMs: 60_000 },
+  ],
+  [
+    'only a matter of time',
+    DRAINING,
+    'False Progressing: draining 2 instances',
+    { kind: 'requeue', afterMs: 5_000 },
   ],
   ['refused', REFUSE, 'False DeletionBlocked: it cannot be taken out', { kind: 'requeue', afterMs: 300_000 }],
 ])('a deletion that is %s holds the resource, and lets go of it later', async (_, plan, told, next) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CLAIMS_KEY, type WriteOperation } from '../../../../src/commit/operations.ts';
+import { CLAIMS_KEY, placeOf, type WriteOperation } from '../../../../src/commit/operations.ts';
 import { encodeOperation } from '../../../../src/consul/txn.ts';
 import type { ModifyIndex } from '../../../../src/consul/types.ts';
 import {
@@ -60,7 +60,8 @@ function cut(changes: readonly NameChange[], options: CutOf = {}): Cut {
 /** Operations in short: `verb key@index`, keys of this record by their number. */
 function told({ operations }: Cut): string[] {
   return operations.map(operation => {
-    const { key, verb } = operation;
+    const { verb } = operation;
+    const key = placeOf(operation);
     const short = key === HEAD ? 'head' : key.replace(`${HEAD}/`, 'shard ').replace(CLAIMS_KEY, 'claims');
     return 'index' in operation ? `${verb} ${short}@${operation.index}` : `${verb} ${short}`;
   });
@@ -68,7 +69,8 @@ function told({ operations }: Cut): string[] {
 
 const bytesOf = ({ operations }: Cut): number =>
   operations.reduce((sum, operation) => sum + Buffer.byteLength(encodeOperation(operation)) + 1, 2);
-const writtenHead = ({ operations }: Cut): unknown => bodyOf(operations.find(({ key }) => key === HEAD));
+const writtenHead = ({ operations }: Cut): unknown =>
+  bodyOf(operations.find(operation => placeOf(operation) === HEAD));
 const bodyOf = (operation: WriteOperation | undefined): unknown =>
   operation?.verb === 'cas' ? JSON.parse(operation.value.toString()) : undefined;
 const numbered = (count: number, name = 'k') => Array.from({ length: count }, (_, n) => `${name}${n}`);
