@@ -13,6 +13,8 @@ import { listedNames, type OwnerRecord, ownsKeys } from '../ownership/record.ts'
 import { ensurePrivateKey } from '../ownership/private-key.ts';
 import type { IntentionMirror } from '../mirror/intention-mirror.ts';
 import type { KeyWatcher } from '../mirror/key-watcher.ts';
+import type { ServiceMirror } from '../mirror/service-mirror.ts';
+import { catalogInstances } from '../mirror/tracked-instances.ts';
 
 const RETRY = { baseMs: 500, capMs: 10_000 };
 /** Between two looks whether a leader, this process or another, has made what a new install lacks. */
@@ -29,6 +31,7 @@ export interface KnowledgeOptions {
   readonly ledgerSync: LedgerSync;
   readonly watcher: KeyWatcher;
   readonly intentionMirror: IntentionMirror;
+  readonly serviceMirror: ServiceMirror;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -120,13 +123,14 @@ export class Knowledge {
 
   /** Anything but a clear yes is a no. */
   async #stillHolds(): Promise<boolean> {
-    const { ledger, ledgerSync, watcher, intentionMirror } = this.#options;
+    const { ledger, ledgerSync, watcher, intentionMirror, serviceMirror } = this.#options;
     try {
       if (this.#missing !== undefined || !(await ledgerSync.standsAsKnown())) return false;
       // What is not ours may have been set back all the same.
       ledger.mistrustClaims();
       await watcher.lookAtAll();
       await intentionMirror.lookAtAll();
+      await serviceMirror.lookAtAll();
       return true;
     } catch {
       return false;
@@ -182,12 +186,15 @@ export class Knowledge {
 
   /** What stands where the resources own something. */
   async #loadOwned(records: readonly OwnerRecord[]): Promise<void> {
-    const { watcher, intentionMirror } = this.#options;
+    const { watcher, intentionMirror, serviceMirror } = this.#options;
     const ofKeys = records.filter(({ ref }) => ownsKeys(ref));
     await watcher.load(ofKeys.map(record => [record.ref, new Set(listedNames(record).keys())] as const));
-    const ofIntentions = records.filter(({ ref }) => !ownsKeys(ref));
+    const others = records.filter(({ ref }) => !ownsKeys(ref));
     await intentionMirror.load(
-      ofIntentions.flatMap(record => destinationsIn(record).map(name => [record.ref, name] as const)),
+      others.flatMap(record => destinationsIn(record).map(name => [record.ref, name] as const)),
+    );
+    await serviceMirror.load(
+      others.map(record => [record.ref, catalogInstances(listedNames(record).keys())] as const),
     );
   }
 }

@@ -1,26 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { context } from '@opentelemetry/api';
 import { GroupCommit } from '../commit/group-commit.ts';
-import { IntentionEntries } from '../commit/intention-entries.ts';
-import { LeaseSessions, leasesNode } from '../commit/lease-sessions.ts';
 import type { Tenure } from '../commit/tenure.ts';
-import { WriteGate } from '../commit/write-gate.ts';
 import type { Config } from '../config/config.ts';
 import { createConsulClient } from '../consul/client.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import { AbortedError, messageOf, TerminalError } from '../core/errors.ts';
-import { parseClaimName } from '../core/intention-claims.ts';
 import { pause } from '../core/pause.ts';
-import { resourceKey, type ResourceRef } from '../core/resource.ts';
-import { createEventRecorder, type KubeClient, readClusterUid } from '../kube/index.ts';
-import { Fingerprinter } from '../ownership/fingerprint.ts';
-import { Ledger } from '../ownership/ledger.ts';
-import { LedgerSync } from '../ownership/ledger-sync.ts';
+import type { ResourceRef } from '../core/resource.ts';
+import { createEventRecorder, type KubeClient, readClusterUid, type ResourceType } from '../kube/index.ts';
 import { Removals } from '../ownership/removals.ts';
-import { IntentionMirror } from '../mirror/intention-mirror.ts';
-import { KeyMirror } from '../mirror/key-mirror.ts';
-import { KeyWatcher } from '../mirror/key-watcher.ts';
-import { SessionMirror } from '../mirror/session-mirror.ts';
 import { PRIORITY, type Priority } from '../runtime/queue.ts';
 import { OUTAGE_GRACE_MS } from '../runtime/status.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -28,24 +17,28 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Checks } from '../telemetry/probes.ts';
 import { withTransactionSpan } from '../telemetry/tracing.ts';
 import type { Base } from './base.ts';
-import { consulOptions } from './consul-options.ts';
+import { consulOptions, ELECTING_CONNECTIONS, WORKING_CONNECTIONS } from './consul-options.ts';
+import { createConsulView } from './consul-view.ts';
 import { ElectionTrouble } from './election-trouble.ts';
 import { FinishingTurns } from './finishing-turns.ts';
 import { HeldRemovalsWatch } from './held-removals.ts';
 import { InstallLease } from './install-lease.ts';
-import { CONSUL_INTENTIONS } from './kinds.ts';
-import { Knowledge } from './knowledge.ts';
+import { CONSUL_INTENTIONS, CONSUL_SERVICES } from './kinds.ts';
 import { KubeContact } from './kube-contact.ts';
 import { Lead } from './lead.ts';
 import { renewSessions } from './lease-renewals.ts';
+import { removeEmptyNodes } from './node-strays.ts';
 import { OutageReporter } from './outage-reporter.ts';
 import { Outages } from './outages.ts';
 import { createOwnCandidate } from './own-election.ts';
 import { serveConsulIntention } from './serve-intention.ts';
 import { serveConsulKV } from './serve-kv.ts';
 import { serveConsulLeaderLease } from './serve-lease.ts';
+import { serveConsulService } from './serve-service.ts';
+import { ServiceStrays } from './service-strays.ts';
 import { countConditions } from './turn-metrics.ts';
 import { Workforce } from './workforce.ts';
+import { createWriteSide } from './write-side.ts';
 
 /** Events are best effort: those not sent by then are dropped, within the step's budget, and the exit stays clean. */
 const FLUSH_EVENTS_MS = 700;
@@ -95,7 +88,7 @@ export function startOperator(options: OperatorOptions): Operator {
   const timing = { clock, random, logger, signal };
 
   // The way into Consul, open only while this process leads.
-  const connect = (limits: { readonly maxConnections: number; readonly maxBlockingConnections: number }) =>
+  const connect = (limits: typeof WORKING_CONNECTIONS) =>
     createConsulClient({
       ...consulOptions(config),
       ...limits,
@@ -103,9 +96,8 @@ export function startOperator(options: OperatorOptions): Operator {
       onRequest: ({ status, error, ...sample }) =>
         metrics.consulRequest({ ...sample, status: status ?? error ?? 'unknown' }),
     });
-  const consul = connect({ maxConnections: 6, maxBlockingConnections: 7 });
-  // On connections of its own: a renewal that waits behind other requests could cost the lead.
-  const electing = connect({ maxConnections: 2, maxBlockingConnections: 1 });
+  const consul = connect(WORKING_CONNECTIONS);
+  const electing = connect(ELECTING_CONNECTIONS);
   const commits: GroupCommit = new GroupCommit({
     txn: consul.txn,
     clock,
@@ -117,61 +109,24 @@ export function startOperator(options: OperatorOptions): Operator {
   const onWorkChanged = (): void => commits.nudge();
   const finishing = new FinishingTurns(onWorkChanged);
   const tenure = (): Tenure | undefined => lead.tenure;
-  const gate = new WriteGate({ installId, dryRun: config.dryRun, commits, tenure });
-  const leaseSessions = new LeaseSessions({ consul, installId, dryRun: config.dryRun, tenure });
-  const intentionEntries = new IntentionEntries({ consul, installId, dryRun: config.dryRun, tenure });
+  const writeSide = createWriteSide({ consul, config, installId, commits, tenure });
 
-  // What is known of Consul: who owns what, and what stands at owned keys.
-  const fingerprinter = new Fingerprinter();
-  const ledger = new Ledger();
-  const mirror = new KeyMirror(fingerprinter);
-  const following = { ...timing, consul, onIndexFell: () => knowledge.indexFell() };
-  const watcher = new KeyWatcher({ ...following, mirror });
-  const primaryDatacenter = (): string | undefined => knowledge.primaryDatacenter;
-  const intentionMirror = new IntentionMirror({ ...following, datacenter: primaryDatacenter });
-  const ledgerSync = new LedgerSync({
-    ...following,
-    ledger,
-    installId,
-    highestIndex: () => mirror.highestIndex,
-    onTampered: ref => {
-      ledger.mistrust(ref);
-      look([ref]);
-    },
-  });
-  // While everything is being read, what is read is no news.
-  const lookAtMoved = (refs: readonly ResourceRef[]): void =>
-    look(refs, knowledge.missing ? PRIORITY.resync : PRIORITY.specChange);
-  mirror.onChange(lookAtMoved);
-  intentionMirror.onChange(lookAtMoved);
-  // Whoever let go is at it already and needs no turn for its own doing.
-  ledger.onRelease((names, by) => {
-    const self = by && resourceKey(by);
-    const released = [...names];
-    const concerned = [
-      ...watcher.concernedBy(released),
-      ...intentionMirror.concernedBy(released.flatMap(name => parseClaimName(name)?.destination ?? [])),
-    ];
-    look(concerned.filter(ref => resourceKey(ref) !== self));
-  });
-  const knowledge: Knowledge = new Knowledge({
-    ...following,
-    gate,
+  const view = createConsulView({
+    ...timing,
+    consul,
+    gate: writeSide.gate,
     installId,
     datacenter: config.consul.datacenter,
-    fingerprinter,
-    ledger,
-    ledgerSync,
-    watcher,
-    intentionMirror,
+    look,
     onLoaded: () => {
       assertLatestTenure();
-      if (hasIntentions()) intentionMirror.open();
+      if (isInUse(CONSUL_INTENTIONS)) view.intentionMirror.open();
+      if (isInUse(CONSUL_SERVICES)) view.serviceMirror.open();
       lookAtAll();
     },
   });
-  // Sessions of leases: seen and kept alive by every replica, whoever leads. A dry run is none of them.
-  const sessionMirror = new SessionMirror({ ...timing, consul, node: leasesNode(installId) });
+  const { ledger, ledgerSync, watcher, sessionMirror, knowledge } = view;
+  // Sessions of leases are seen and kept alive by every replica, whoever leads. A dry run is none of them.
   if (!config.dryRun) renewSessions(sessionMirror, { ...timing, sessions: consul.sessions });
   const outages = new Outages(consul.health, clock, () => lookAtAll());
   const trouble = new ElectionTrouble(clock, () => lookAtAll());
@@ -192,20 +147,12 @@ export function startOperator(options: OperatorOptions): Operator {
     metrics,
     events,
     consul,
-    gate,
-    leaseSessions,
-    sessionMirror,
-    intentionEntries,
-    intentionMirror,
-    ledger,
-    ledgerSync,
-    fingerprinter,
-    mirror,
-    watcher,
+    ...writeSide,
+    ...view,
     removals,
     finishing,
     datacenter: () => knowledge.datacenter,
-    primaryDatacenter,
+    primaryDatacenter: () => knowledge.primaryDatacenter,
     isKnown: () => knowledge.missing === undefined,
     consulAway,
     isLeading: () => lead.tenure !== undefined,
@@ -217,6 +164,7 @@ export function startOperator(options: OperatorOptions): Operator {
     serveConsulKV(base),
     serveConsulIntention(base),
     serveConsulLeaderLease(base),
+    serveConsulService(base),
   ]);
   metrics.conditions(() =>
     workforce.kinds.flatMap(({ type, resources }) => [...countConditions(type, resources)]),
@@ -226,9 +174,8 @@ export function startOperator(options: OperatorOptions): Operator {
     workforce.look(refs, priority);
   }
 
-  /** Whether there is any, or was one that has left something behind. */
-  function hasIntentions(): boolean {
-    const { kind } = CONSUL_INTENTIONS;
+  /** Whether there is a resource of the kind, or was one that has left something behind. */
+  function isInUse({ kind }: ResourceType): boolean {
     const present = workforce.kinds.some(({ type, resources }) => type.kind === kind && resources.size > 0);
     return present || [...ledger.records()].some(({ ref }) => ref.kind === kind);
   }
@@ -336,9 +283,21 @@ export function startOperator(options: OperatorOptions): Operator {
   async function work(tenure: Tenure): Promise<void> {
     await reporter.rest();
     metrics.leading(true);
+    // What the leader before wrote last is health, which a standby may know 10 s later.
+    view.serviceMirror.doubtAll();
     await knowledgeOrPatience(tenure.signal);
+    void removeStrays(tenure.signal);
     await workUntil(tenure.signal);
     metrics.leading(false);
+  }
+
+  /** What should stand nowhere, and then the nodes that are empty for it. */
+  async function removeStrays(ended: AbortSignal): Promise<void> {
+    const isGone = (ref: ResourceRef) => workforce.isAbsenceKnown(ref) && !workforce.exists(ref);
+    const strays = new ServiceStrays({ ...base, isGone, signal: ended });
+    await strays.begin();
+    await removeEmptyNodes({ ...base, signal: ended });
+    await strays.follow();
   }
 
   /** Nothing can be written, so there is nothing to be elected for: not even a lock is taken. */

@@ -19,8 +19,8 @@ export interface ServedKindOptions {
   /** Turns at a time. */
   readonly concurrency: number;
   readonly indexes?: Readonly<Record<string, (object: KubeObject) => readonly string[]>>;
-  /** There is a resource of this kind. */
-  readonly onPresent?: () => void;
+  /** There is a resource of this kind, or it changed. */
+  readonly onPresent?: (object: KubeObject) => void;
 }
 
 /** One kind as this process serves it: its resources, what asks for turns of them, and who takes the turns. */
@@ -52,7 +52,7 @@ export class ServedKind {
         onUpsert: (object, previous, { initial }) => {
           const ref = this.refOf(object);
           removals.sawPresent(ref);
-          onPresent?.();
+          onPresent?.(object);
           const priority = priorityOf(object, previous, initial);
           if (priority !== undefined) this.controller.look([ref], priority);
         },

@@ -16,6 +16,8 @@ export interface ServedKindWithTurn {
   readonly settled: Promise<unknown>;
   /** Why something beside its resources does not show the world as it is. */
   readonly problem: () => string | undefined;
+  /** A tenure is over and no turn of it runs any more: ends what it began beside its turns. */
+  readonly standDown?: () => Promise<void>;
 }
 
 /** All kinds together: who is asked for a turn, and when turns may be taken. */
@@ -91,12 +93,13 @@ export class Workforce {
     for (const { served, turn } of this.#kinds.values()) served.controller.start(turn, signal);
   }
 
-  /** Waits for the end, and until the last turn has ended then. False: one does not. */
+  /** Waits for the end, and until the last turn has ended then, with all that it began. False: one does not. */
   async rest(ended: AbortSignal, clock: Clock): Promise<boolean> {
     await untilAborted(ended);
     const enough = new AbortController();
     const cancel = clock.after(REST_MS, () => enough.abort());
     const left = await Promise.all(this.kinds.map(({ controller }) => controller.drain(enough.signal)));
+    await this.#standDown(enough.signal);
     cancel();
     return left.every(count => count === 0);
   }
@@ -113,5 +116,12 @@ export class Workforce {
   async abort(budget: AbortSignal): Promise<void> {
     this.#aborting.abort();
     await this.drain(budget);
+    await this.#standDown(budget);
+  }
+
+  /** Not longer than `enough` allows: what is left then writes nothing, for no turn does. */
+  async #standDown(enough: AbortSignal): Promise<void> {
+    const ended = [...this.#kinds.values()].flatMap(({ standDown }) => standDown?.() ?? []);
+    await Promise.race([Promise.all(ended), untilAborted(enough)]);
   }
 }

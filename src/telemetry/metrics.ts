@@ -68,6 +68,16 @@ const EVENT_DROP_REASONS: readonly EventDropReason[] = ['rate', 'queue', 'failed
 export type SpanDropReason = 'queue_full' | 'export_failed';
 const SPAN_DROP_REASONS: readonly SpanDropReason[] = ['queue_full', 'export_failed'];
 
+/** What a run of a health check found. */
+export type CheckRunResult = 'passing' | 'warning' | 'critical' | 'unknown';
+const CHECK_RUN_RESULTS: readonly CheckRunResult[] = ['passing', 'warning', 'critical', 'unknown'];
+
+/** The health checks of this process, read at each scrape. */
+export interface RunningChecks {
+  readonly size: number;
+  readonly waiting: number;
+}
+
 /** How many resources of one controller have a condition with this status and reason. */
 export interface ConditionCount {
   readonly controller: string;
@@ -85,12 +95,15 @@ export interface ConditionCount {
 export class Metrics {
   readonly instruments: Instruments;
   readonly #heardAtMs = new Map<string, number[]>();
+  readonly #stores = new Map<string, (() => number)[]>();
 
   constructor(meter: Meter) {
     this.instruments = new Instruments(meter);
     for (const result of TRANSACTION_RESULTS) this.instruments.add('transactions', 0, { result });
     for (const reason of SPAN_DROP_REASONS) this.instruments.add('spansDropped', 0, { reason });
     for (const reason of EVENT_DROP_REASONS) this.instruments.add('eventsDropped', 0, { reason });
+    for (const result of CHECK_RUN_RESULTS) this.instruments.add('checkRuns', 0, { result });
+    this.instruments.set('checkLastRun', 0, {});
     this.instruments.set('removalsHeld', 0, {});
     this.leading(false);
   }
@@ -186,9 +199,14 @@ export class Metrics {
     return heardAtMs;
   }
 
-  /** Shows the size of one cache. */
+  /** Shows the size of one cache; those of one name are shown as one. */
   store(name: string, objects: () => number): void {
-    this.instruments.observe('storeObjects', () => [{ value: objects(), labels: { name } }]);
+    const known = this.#stores.get(name);
+    if (known !== undefined) return void known.push(objects);
+    const stores = [objects];
+    this.#stores.set(name, stores);
+    const count = (): number => stores.reduce((sum, each) => sum + each(), 0);
+    this.instruments.observe('storeObjects', () => [{ value: count(), labels: { name } }]);
   }
 
   readonly kubeRequest = ({ code, method, host, durationMs, watch }: KubeRequestReport): void => {
@@ -221,6 +239,18 @@ export class Metrics {
     this.instruments.observe('resourceConditions', function* () {
       for (const { count, ...labels } of read()) yield { value: count, labels };
     });
+  }
+
+  /** Shows how many checks there are. */
+  checks(running: RunningChecks): void {
+    this.instruments.observe('checks', () => [{ value: running.size, labels: {} }]);
+    this.instruments.observe('checksWaiting', () => [{ value: running.waiting, labels: {} }]);
+  }
+
+  /** A check ran. @param atMs wall clock. */
+  checkRan(result: CheckRunResult, atMs: number): void {
+    this.instruments.add('checkRuns', 1, { result });
+    if (result !== 'unknown') this.instruments.set('checkLastRun', atMs / 1000, {});
   }
 
   readonly eventDropped = (reason: EventDropReason): void =>

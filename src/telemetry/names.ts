@@ -101,8 +101,9 @@ export const LOG_FIELDS = {
   turns: 'Turns served by one transaction.',
   // Others
   port: 'Port that is listened on.',
-  check: 'Name of a probe check.',
+  check: 'Name of a probe check, or where a health check stands: `/check/<node>/<id>`.',
   checks: 'Names of probe checks.',
+  node: 'Name of a node in Consul.',
   count: 'How many.',
   dropped: 'How many were dropped.',
   suppressed: 'Equal lines left out since the last one.',
@@ -409,6 +410,40 @@ export const METRICS = {
     unit: '1',
     labels: [],
     description: 'Owner records whose removal waits for a go-ahead.',
+  },
+  checks: {
+    name: 'proconsul_checks',
+    kind: 'gauge',
+    source: 'observed',
+    unit: '1',
+    labels: [],
+    description: 'Health checks that this replica runs; 0 while it does not lead.',
+  },
+  checksWaiting: {
+    name: 'proconsul_checks_waiting',
+    kind: 'gauge',
+    source: 'observed',
+    unit: '1',
+    labels: [],
+    description: 'Health checks that are due and wait for others to end; many mean that targets hang.',
+  },
+  checkRuns: {
+    name: 'proconsul_check_runs_total',
+    kind: 'counter',
+    source: 'recorded',
+    unit: '1',
+    labels: ['result'],
+    description:
+      'Runs of health checks, by what they found: `passing`, `warning`, `critical`, or `unknown` when this replica could not ask.',
+  },
+  checkLastRun: {
+    name: 'proconsul_check_last_run_timestamp_seconds',
+    kind: 'gauge',
+    source: 'recorded',
+    unit: 's',
+    labels: [],
+    description:
+      'When this replica last asked a target, in seconds since the epoch; 0: never. Health in Consul is as fresh as the highest of all replicas.',
   },
   spansDropped: {
     name: 'proconsul_trace_spans_dropped_total',

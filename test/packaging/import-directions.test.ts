@@ -73,6 +73,8 @@ const BREACHES: Readonly<Record<string, readonly (readonly [source: string, rule
     [`import * as txn from '../consul/txn.ts';`, 'may write to Consul'],
     [`import type { ConfigEntryWrites } from '../consul/config-entry.ts';`, 'may write to Consul'],
     [`import { createConfigEntries } from '../consul/config-entry.ts';`, 'may write to Consul'],
+    [`import type { ServiceWrites } from '../consul/catalog.ts';`, 'may write to Consul'],
+    [`import { createAgentServices } from '../consul/agent-services.ts';`, 'may write to Consul'],
   ],
   'commit/lease-sessions.ts': [
     [`await consul.configEntries.put(body, 0, options);`, 'only commit/intention-entries.ts may'],
@@ -125,6 +127,7 @@ describe('each rule can be broken', () => {
     ['runtime/turn.ts', `import type { KubeClient } from '../kube/index.ts';`],
     ['consul/kv.ts', `import { SCOPE } from '../telemetry/names.ts';`],
     ['commit/group-commit.ts', `import type { ConsulWrites } from '../consul/client.ts';`],
+    ['reconcilers/service/endpoints.ts', `import { createHash } from 'node:crypto';`],
     ['reconcilers/kv/plan.ts', `import type { ModifyIndex } from '../../consul/types.ts';`],
     ['reconcilers/kv/plan.ts', `const shown = new Date(0); const own = { console: 1, setTimeout: 2 };`],
     ['commit/intention-entries.ts', `await consul.configEntries.put(body, 0, options);`],

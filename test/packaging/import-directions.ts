@@ -21,10 +21,11 @@ export const LAYERS: readonly Layer[] = [
   { name: 'ownership', uses: ['core', 'consul', 'commit'] },
   { name: 'mirror', uses: ['core', 'consul', 'ownership'] },
   { name: 'election', uses: ['core', 'consul'] },
+  { name: 'probes', uses: ['core'] },
   { name: 'runtime', uses: ['core', 'api'], knows: ['kube'] },
   {
     name: 'reconcilers',
-    uses: ['core', 'api', 'consul', 'commit', 'ownership', 'mirror'],
+    uses: ['core', 'api', 'consul', 'commit', 'ownership', 'mirror', 'probes'],
     knows: ['kube', 'runtime'],
   },
   {
@@ -39,6 +40,7 @@ export const LAYERS: readonly Layer[] = [
       'ownership',
       'mirror',
       'election',
+      'probes',
       'runtime',
       'reconcilers',
     ],
@@ -68,11 +70,19 @@ export const PURE_FILES: readonly string[] = [
   'reconcilers/*/report.ts',
   'reconcilers/intention/{canonical,decide,entry,writes}.ts',
   'reconcilers/lease/{candidates,endpoints,labels,pods,routing,selector,sessions,slots,steps}.ts',
+  'reconcilers/service/{checks,compare,decide,declared,drain,endpoints,fingerprints,health,marks,operations,running-checks,writes}.ts',
+  'reconcilers/service/agent-{compare,decide,departures,desire,end,fingerprints,maintenance,plan,refusals,status,steps,tending}.ts',
+  'commit/catalog-nodes.ts',
+  'consul/{registration,service-ids}.ts',
   'election/{deadline,model,predecessor,renewal,seen-lock,state,timing}.ts',
   'ownership/{owner,record}.ts',
+  'probes/{cadence,debounce,grpc-health,output,spec}.ts',
   'consul/types.ts',
 ];
 export const PURE_LAYERS: readonly string[] = ['core', 'api'];
+/** What one of them may use of a package all the same: it only computes. */
+export const PURE_IMPORTS: readonly { readonly by: string; readonly from: string; readonly name: string }[] =
+  [{ by: 'reconcilers/service/endpoints.ts', from: 'node:crypto', name: 'createHash' }];
 
 /** A package and where it may be imported: a folder, which ends in `/`, or a file. */
 export interface PackageOwners {
@@ -83,6 +93,7 @@ export interface PackageOwners {
 export const PACKAGES: readonly PackageOwners[] = [
   { name: 'undici', owners: ['consul/transport.ts', 'kube/transport.ts'] },
   { name: '@kubernetes/client-node', owners: ['kube/'] },
+  { name: '@grpc/grpc-js', owners: ['probes/grpc-probe.ts'] },
   { name: 'zod', owners: ['api/', 'config/', 'consul/', 'tools/'] },
   { name: 'pino', owners: ['telemetry/'] },
   {
@@ -109,6 +120,10 @@ export const WRITE_SIDE = {
     'createCatalog',
     'ConfigEntryWrites',
     'createConfigEntries',
+    'ServiceWrites',
+    'createServiceWrites',
+    'AgentServiceWrites',
+    'createAgentServices',
   ],
   of: 'consul/',
   openTo: ['consul/', 'commit/', 'election/'],

@@ -7,6 +7,7 @@ import {
   OUTSIDE,
   PACKAGES,
   PURE_FILES,
+  PURE_IMPORTS,
   PURE_LAYERS,
   WRITE_SIDE,
 } from './import-directions.ts';
@@ -40,8 +41,13 @@ export function brokenRules(file: SourceFile): string[] {
 
 function importRules(path: string, one: Import): string[] {
   if (one.from.startsWith('.')) return relativeRules(path, one);
-  if (onlyComputes(path) && !one.isType) return ['core and pure files use no package'];
+  if (onlyComputes(path) && !one.isType && !isPureImport(path, one))
+    return ['core and pure files use no package'];
   return one.from.startsWith('node:') ? [] : packageRules(path, one.from);
+}
+
+function isPureImport(path: string, { from, name }: Import): boolean {
+  return PURE_IMPORTS.some(pure => pure.by === path && pure.from === from && pure.name === name);
 }
 
 function packageRules(path: string, specifier: string): string[] {

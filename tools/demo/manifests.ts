@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { CONSUL_INTENTIONS, CONSUL_KVS } from '../../src/operator/kinds.ts';
+import { CONSUL_INTENTIONS, CONSUL_KVS, CONSUL_SERVICES } from '../../src/operator/kinds.ts';
 import { CONFIG_MAPS, SECRETS } from '../../src/operator/source-catalog.ts';
+import { SERVICES } from '../../src/reconcilers/lease/routing.ts';
 import {
   collectionPath,
   type KubeClient,
@@ -19,8 +20,8 @@ const CRDS: ResourceType = {
   namespaced: false,
 };
 /** Those of which there are samples. */
-const SAMPLED = [CONSUL_KVS, CONSUL_INTENTIONS];
-const KINDS = [CRDS, ...SAMPLED, CONFIG_MAPS, SECRETS];
+const SAMPLED = [CONSUL_KVS, CONSUL_INTENTIONS, CONSUL_SERVICES];
+const KINDS = [CRDS, ...SAMPLED, CONFIG_MAPS, SECRETS, SERVICES];
 
 /** Every document of every YAML file in a folder, in the files' order. */
 export async function readManifests(folder: string): Promise<KubeObject[]> {

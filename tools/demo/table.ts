@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
-import type { CommonStatus } from '../../src/api/v1alpha1/common.ts';
+import type { ConsulServiceStatus } from '../../src/api/v1alpha1/consulservice.ts';
 import type { KubeObject } from '../../src/kube/index.ts';
 
 export interface Row {
@@ -8,7 +8,7 @@ export interface Row {
   readonly name: string;
   readonly ready: string;
   readonly reason: string;
-  /** Key, prefix or destination. */
+  /** Key, prefix, destination or service. */
   readonly place: string;
   readonly drift: string;
   readonly message: string;
@@ -20,7 +20,7 @@ export function rowOf({ kind = '', metadata, spec, status }: KubeObject): Row {
     prefix?: string;
     destination?: string;
   };
-  const { conditions = [] } = (status ?? {}) as CommonStatus;
+  const { conditions = [], effective } = (status ?? {}) as ConsulServiceStatus;
   const find = (type: string) => conditions.find(condition => condition.type === type);
   const ready = find('Ready');
   return {
@@ -28,7 +28,7 @@ export function rowOf({ kind = '', metadata, spec, status }: KubeObject): Row {
     name: `${metadata.namespace}/${metadata.name}`,
     ready: ready?.status ?? '',
     reason: ready?.reason ?? '',
-    place: key ?? prefix ?? destination ?? '',
+    place: key ?? prefix ?? destination ?? effective?.name ?? '',
     drift: find('Drifted')?.status ?? '',
     message: ready?.message ?? 'nobody has looked at it yet',
   };

@@ -8,7 +8,7 @@ import { ServerProcess } from './server-process.ts';
 import type { Workspace } from './workspace.ts';
 
 export interface KubernetesOptions {
-  /** Also run the controllers that finish namespace deletion and garbage collection. */
+  /** Also run the controllers that finish namespace deletion and garbage collection, and make EndpointSlices of Pods. */
   readonly controllerManager?: boolean;
   /** Appended to kube-apiserver's own; a later flag wins. */
   readonly apiServerFlags?: readonly string[];
@@ -33,6 +33,13 @@ export interface Kubernetes {
   readonly apiServer: ServerProcess;
   readonly controllerManager: ServerProcess | undefined;
 }
+
+const CONTROLLERS = [
+  'namespace-controller',
+  'garbage-collector-controller',
+  'serviceaccount-controller',
+  'endpointslice-controller',
+] as const;
 
 interface Files {
   readonly apiServerCerts: string;
@@ -110,7 +117,7 @@ function apiServerArgs(at: { etcdAddress: string; apiPort: number; files: Files 
     `--service-account-signing-key-file=${serviceAccountKey}`,
     `--token-auth-file=${tokens}`,
     '--authorization-mode=RBAC',
-    '--service-cluster-ip-range=10.0.0.0/24',
+    '--service-cluster-ip-range=10.0.0.0/24,fd00:10::/112',
     '--disable-admission-plugins=ServiceAccount',
     '--shutdown-watch-termination-grace-period=1s', // without it an open watch keeps it from ending for a minute
   ];
@@ -157,7 +164,7 @@ async function startControllerManager(
       `--cert-dir=${certs}`,
       '--leader-elect=false',
       `--service-account-private-key-file=${serviceAccountKey}`,
-      '--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller',
+      `--controllers=${CONTROLLERS.join()}`,
     ],
     isReady: async () => {
       const ca = readFileSync(join(certs, 'kube-controller-manager.crt'));

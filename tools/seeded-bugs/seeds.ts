@@ -232,8 +232,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       },
       {
         file: 'src/commit/write-gate.ts',
-        from: 'if (!isChecked || before.key !== key) throw new TypeError(`a ${verb} of a key that is not checked`);',
-        to: 'if (isChecked && before.key === verb) throw new TypeError(key);',
+        from: 'if (!isChecked || before.key !== operation.key)',
+        to: 'if (isChecked && before.key === operation.verb)',
       },
     ],
     catchers: [
@@ -346,6 +346,57 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         file: 'test/unit/ownership/removals.test.ts',
         test: 'is not removed before its absence means anything',
         says: 'to deeply equal [ [], [], undefined ]',
+      },
+    ],
+  },
+  {
+    name: 'endpoints are planned from before the EndpointSlices are listed',
+    edits: [
+      {
+        file: 'src/operator/service-cluster.ts',
+        from: 'await Promise.all(this.#all.map(watch => watch.listed(namespace, { isOptional: false, signal })));',
+        to: 'if (signal.aborted) return { service: undefined, slices: [] };',
+      },
+    ],
+    catchers: [
+      {
+        file: 'test/chaos/service-installs.test.ts',
+        test: 'nothing is removed before the list is complete, and nothing afterwards',
+        says: 'to deeply equal',
+      },
+    ],
+  },
+  {
+    name: 'an instance that another resource owns is taken',
+    edits: [
+      {
+        file: 'src/reconcilers/service/plan.ts',
+        from: 'if (rivals !== undefined) return rivals;',
+        to: '',
+      },
+    ],
+    catchers: [
+      {
+        file: 'test/integration/service-lifecycle.test.ts',
+        test: 'the first keeps it, the other writes nothing at all',
+        says: 'Conflict',
+      },
+    ],
+  },
+  {
+    name: 'an instance may have no id',
+    edits: [
+      {
+        file: 'src/consul/service-ids.ts',
+        from: 'const SERVICE_ID = /^[a-z0-9_][a-z0-9._:-]{0,159}$/;',
+        to: 'const SERVICE_ID = /^[a-z0-9._:-]{0,160}$/;',
+      },
+    ],
+    catchers: [
+      {
+        file: 'test/unit/commit/catalog-gate.test.ts',
+        test: 'is not sent for a service, check or node called',
+        says: 'resolved',
       },
     ],
   },

@@ -149,7 +149,7 @@ export function consulFor(process: Process, server: LockServer, world: FakeClock
         call(() => {
           const operations = fragments.map(text => (JSON.parse(text) as { KV: LockOperation }).KV);
           const errors = server.transact(operations);
-          if (errors.length === 0) return { applied: true, entries: [], index: server.index };
+          if (errors.length === 0) return { applied: true, entries: [], rows: [], index: server.index };
           return {
             applied: false,
             errors: errors.map(({ OpIndex, What }) => ({ opIndex: OpIndex, what: What })),

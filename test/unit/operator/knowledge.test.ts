@@ -3,6 +3,7 @@ import type { ConsulClient } from '../../../src/consul/client.ts';
 import type { Logger } from '../../../src/core/logger.ts';
 import type { ResourceRef } from '../../../src/core/resource.ts';
 import { IntentionMirror } from '../../../src/mirror/intention-mirror.ts';
+import { ServiceMirror } from '../../../src/mirror/service-mirror.ts';
 import { Knowledge } from '../../../src/operator/knowledge.ts';
 import { settled } from '../../support/fake-clock.ts';
 import type { KvProcess } from '../../support/kv-process.ts';
@@ -55,6 +56,7 @@ beforeEach(async () => {
     installId: 'install-a',
     datacenter: 'dc2',
     intentionMirror: new IntentionMirror(mirroring),
+    serviceMirror: new ServiceMirror({ ...mirroring, virtualNodes: [] }),
     random,
     logger,
     signal,

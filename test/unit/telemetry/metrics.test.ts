@@ -60,6 +60,8 @@ function exerciseAll(): void {
   ]);
   metrics.eventDropped('rate');
   metrics.removalsHeld(3);
+  metrics.checks({ size: 7, waiting: 2 });
+  metrics.checkRan('passing', clock.now());
   metrics.spansDropped('queue_full', 5);
   observeProcess(metrics.instruments, { version: '1.2.3', eventLoop, startedAtMs: clock.now() });
 }
@@ -114,6 +116,7 @@ describe('before anything happened', () => {
     ['proconsul_drift_corrected_total', { controller: 'consulkv' }],
     ['proconsul_transactions_total', { result: 'failed' }],
     ['proconsul_events_dropped_total', { reason: 'queue' }],
+    ['proconsul_check_runs_total', { result: 'unknown' }],
     ['proconsul_trace_spans_dropped_total', { reason: 'export_failed' }],
     ['proconsul_removals_held', {}],
   ])('%s stands at 0', async (name, labels) => {
