@@ -7,6 +7,7 @@ import { CrashRehearsal, type Point, POINTS, type Step } from '../support/crash-
 import { eventually } from '../support/eventually.ts';
 import { intentionSubject } from '../support/invariants/intention-subject.ts';
 import { kvSubject } from '../support/invariants/kv-subject.ts';
+import { meshSubject } from '../support/invariants/service-subject.ts';
 import { becomesStanding, type Subject, SUBJECTS } from '../support/invariants/subject.ts';
 import type { KubeObject } from '../support/kube-api.ts';
 import { conditionsOf, type Resources } from '../support/resources.ts';
@@ -86,6 +87,17 @@ describe.concurrent('kill -9 at every write', { timeout: 600_000 }, () => {
       stage.deletion(),
     ];
     await rehearse(stage, steps, ['late']);
+  });
+
+  test('of an instance with a sidecar that is drained, on a node that comes and goes with it', async context => {
+    const stage = await setUp(context, 'crash-mesh', meshSubject);
+    const { subject } = stage;
+    const steps = [
+      stage.step('create', resources => resources.declare(NAME, subject.spec(PLACE, 'first'))),
+      stage.step('change', resources => resources.declare(NAME, subject.spec(PLACE, 'second'))),
+      stage.deletion(),
+    ];
+    await rehearse(stage, steps, ['late', 'unanswered']);
   });
 
   test('of a tree that takes several transactions to create, change and delete', async context => {

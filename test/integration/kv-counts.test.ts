@@ -18,8 +18,8 @@ import { World } from '../support/world.ts';
 const RESOURCES = 1000;
 const MAX_TRANSACTIONS = 64;
 const MAX_CONNECTIONS = 16;
-/** The three kinds, ConfigMaps and Secrets. */
-const WATCHES = 5;
+/** The four kinds, ConfigMaps and Secrets. */
+const WATCHES = 6;
 const AT_ONCE = 16;
 /** Made a few at a time they cost the more transactions the slower they come (docs/adr/0005), but never one each. */
 const TRICKLING = 400;

@@ -16,10 +16,15 @@ export function isConsulWrite(request: RecordedRequest): boolean {
 export function isOwnElection(request: RecordedRequest): boolean {
   const { method, path } = request;
   if (!changing.has(method)) return false;
-  if (path.startsWith('/v1/session/') || path === '/v1/catalog/register') return true;
+  if (path.startsWith('/v1/session/') || isNodeRegistration(request)) return true;
   if (isTransaction(request)) return transactionKeys(request).every(key => LEADER_LOCK.test(key));
   const key = path.startsWith('/v1/kv/') ? decodeURIComponent(path.slice('/v1/kv/'.length)) : '';
   return LEADER_LOCK.test(key) || isLeaseWrite(path);
+}
+
+/** Of a node alone, for sessions; instances are registered by the same path. */
+function isNodeRegistration({ path, body }: RecordedRequest): boolean {
+  return path === '/v1/catalog/register' && !('Service' in (JSON.parse(body) as object));
 }
 
 const LEADER_LOCK = /^proconsul\/[^/]+\/leader$/;

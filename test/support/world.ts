@@ -148,7 +148,7 @@ export class World {
     await Promise.all(this.#operators.map(operator => operator[Symbol.asyncDispose]()));
     await Promise.all([this.toKube.close(), this.toConsul.close()]);
     const { kube, consul, namespace } = this;
-    for (const kind of ['ConsulKV', 'ConsulIntention', 'ConsulLeaderLease']) {
+    for (const kind of ['ConsulKV', 'ConsulIntention', 'ConsulLeaderLease', 'ConsulService']) {
       const all = await kube.list({ apiVersion: 'proconsul.dev/v1alpha1', kind }, namespace);
       const held = all.filter(({ metadata }) => metadata.finalizers);
       await Promise.all(held.map(object => kube.patch(object, { metadata: { finalizers: null } })));

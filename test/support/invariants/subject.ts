@@ -4,6 +4,7 @@ import type { Resources } from '../resources.ts';
 import type { World } from '../world.ts';
 import { intentionSubject } from './intention-subject.ts';
 import { kvSubject } from './kv-subject.ts';
+import { serviceSubject } from './service-subject.ts';
 
 /**
  * A kind as the tests of the promises see it, whatever it is about: a resource makes one text stand at one place of
@@ -41,6 +42,7 @@ type SubjectOf = (world: World, home?: World) => Subject;
 export const SUBJECTS: readonly { readonly kind: string; readonly of: SubjectOf }[] = [
   { kind: 'ConsulKV', of: kvSubject },
   { kind: 'ConsulIntention', of: intentionSubject },
+  { kind: 'ConsulService', of: serviceSubject },
 ];
 
 /** Resolves once exactly this stands at the places. */
