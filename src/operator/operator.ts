@@ -130,7 +130,7 @@ export function startOperator(options: OperatorOptions): Operator {
   if (!config.dryRun) renewSessions(sessionMirror, { ...timing, sessions: consul.sessions });
   const outages = new Outages(consul.health, clock, () => lookAtAll());
   const trouble = new ElectionTrouble(clock, () => lookAtAll());
-  const consulAway = () => (lead.isLed ? undefined : trouble.away()) ?? knowledge.missing ?? outages.away();
+  const consulAway = () => outages.away() ?? (lead.isLed ? undefined : trouble.away()) ?? knowledge.missing;
 
   // The kinds, each with its watches, its queue and its turns.
   const events = createEventRecorder({ client, clock, instance, onDropped: metrics.eventDropped });

@@ -13,6 +13,8 @@ export interface Away {
 export class Outages {
   readonly #health: ConsulHealth;
   readonly #clock: Clock;
+  /** The one that was found when the outage first concerned anybody: all who are told of it are told the same. */
+  #error: RetryableError | undefined;
 
   /** @param onTurn called when an outage has lasted long enough to concern every resource, and when it is over. */
   constructor(health: ConsulHealth, clock: Clock, onTurn: () => void) {
@@ -23,6 +25,7 @@ export class Outages {
     health.subscribe(({ reachable }) => {
       cancel();
       if (reachable) {
+        this.#error = undefined;
         if (told) onTurn();
         told = false;
         return;
@@ -39,7 +42,8 @@ export class Outages {
     const { reachable, since, lastError } = this.#health;
     const forMs = this.#clock.monotonic() - since;
     if (reachable || forMs < OUTAGE_GRACE_MS) return undefined;
-    return { error: lastError instanceof RetryableError ? lastError : unreachable(), forMs };
+    this.#error ??= lastError instanceof RetryableError ? lastError : unreachable();
+    return { error: this.#error, forMs };
   }
 }
 
